@@ -1,0 +1,3 @@
+//! HTTP/JSON over the instance's Unix socket.
+
+pub mod model;

@@ -1,0 +1,226 @@
+//! What the daemon and its clients say to each other, as JSON.
+//!
+//! These shapes are what scripts rely on (`router-ctl -j ...` prints them):
+//! fields are added, never renamed or removed.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+/// `router-ctl status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the daemon.
+    pub version: String,
+    /// Instance name.
+    pub instance: String,
+    /// Whether packets go through.
+    pub state: State,
+    /// Why the state is not `forwarding`, each with the mending command where
+    /// there is one.
+    pub problems: Vec<Problem>,
+    /// Process id of the daemon.
+    pub pid: u32,
+    /// Seconds since the daemon started.
+    pub uptime_seconds: u64,
+    /// Configuration file; `None`: from the command line.
+    pub config: Option<String>,
+    /// One entry a trunk, in the order of the configuration.
+    pub trunks: Vec<TrunkStatus>,
+    /// One entry a network, in the order of the configuration.
+    pub networks: Vec<NetworkStatus>,
+    /// Counters, as `router-ctl stats` gives them.
+    pub stats: Stats,
+}
+
+/// The daemon's health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Bring-up is not finished.
+    Starting,
+    /// Every trunk and network is as configured.
+    Forwarding,
+    /// Something is not; `problems` says what.
+    Degraded,
+}
+
+/// Something that keeps the daemon from being healthy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What is wrong.
+    pub message: String,
+    /// The command that mends it, if there is one.
+    pub help: Option<String>,
+}
+
+/// A trunk, as it is now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrunkStatus {
+    /// Interface name.
+    pub interface: String,
+    /// `None`: there is no such device now.
+    pub ifindex: Option<u32>,
+    /// `native`, `generic` or `off`: as attached, not as asked for.
+    pub xdp_mode: String,
+    /// Kernel id of the attached program; `None`: none.
+    pub prog_id: Option<u32>,
+    /// Kernel id of the bpf_link; `None`: none.
+    pub link_id: Option<u32>,
+    /// Whether forwarding outlives the daemon.
+    pub pinned: bool,
+    /// Whether the NIC hides VLAN tags from XDP; `None`: it cannot say.
+    pub rx_vlan_offload: Option<bool>,
+}
+
+/// A network, as it is now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkStatus {
+    /// The network's name.
+    pub name: String,
+    /// Its trunk's interface name.
+    pub trunk: String,
+    /// 1 to 4094; `None`: untagged.
+    pub vlan: Option<u16>,
+    /// Sub-interface.
+    pub interface: String,
+    /// `None`: there is no such device now.
+    pub ifindex: Option<u32>,
+    /// The interface's addresses, with prefix length; link-local ones left out.
+    pub gateways: Vec<IpNet>,
+    /// The gateway's MAC.
+    pub mac: Option<String>,
+    /// Bytes, IP header included.
+    pub mtu: Option<u32>,
+    /// `up`, `down`, `missing`, or why XDP does not forward for it.
+    pub state: String,
+}
+
+/// `router-ctl routes`: one route of the kernel's tables that concerns the
+/// networks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// Destination prefix; `0.0.0.0/0` and `::/0` for the default.
+    pub dst: IpNet,
+    /// Next hop; `None`: on link.
+    pub via: Option<IpAddr>,
+    /// Network it leaves by; for a device that is none of ours, the device's
+    /// name behind `dev:`.
+    pub network: String,
+    /// 1 to 4094; `None`: untagged or not a network.
+    pub vlan: Option<u16>,
+    /// Who made it: `kernel`, `static`, `bgp`, `router-ctl`, or a number.
+    pub proto: String,
+    /// Route metric (IPv6's default is 1024).
+    pub metric: u32,
+}
+
+/// `router-ctl routes get`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteAnswer {
+    /// The address asked for.
+    pub dst: IpAddr,
+    /// The route the kernel chose.
+    pub via: Option<IpAddr>,
+    /// As in [`Route`].
+    pub network: String,
+    /// As in [`Route`].
+    pub vlan: Option<u16>,
+    /// Source address the kernel would use.
+    pub src: Option<IpAddr>,
+    /// `unicast`, `local`, `broadcast`, `unreachable`, ...
+    pub kind: String,
+}
+
+/// `routes add|replace|del`: what to do with which route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteChange {
+    /// What to do.
+    pub verb: RouteVerb,
+    /// Destination prefix.
+    pub dst: IpNet,
+    /// Next hop.
+    pub via: Option<IpAddr>,
+    /// Network name (or interface name).
+    pub network: Option<String>,
+    /// Route metric.
+    pub metric: Option<u32>,
+    /// Preferred source address.
+    pub src: Option<IpAddr>,
+}
+
+/// As `ip route`: `add` refuses an existing route, `replace` does not, `del`
+/// refuses a missing one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RouteVerb {
+    /// Refuses a route that exists.
+    Add,
+    /// Adds or changes.
+    Replace,
+    /// Refuses a route that does not exist, or that is not `proto router-ctl`.
+    Del,
+}
+
+/// `router-ctl stats`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// Everything XDP forwarded itself.
+    pub fast: Count,
+    /// Every verdict that was given at least once, and always `forwarded`; the
+    /// sum is the number of frames that XDP saw.
+    pub verdicts: Vec<VerdictCount>,
+    /// Every pair of networks with traffic.
+    pub pairs: Vec<PairCount>,
+}
+
+/// Packets and bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// Frames.
+    pub packets: u64,
+    /// Bytes as received, Ethernet header included.
+    pub bytes: u64,
+}
+
+/// One line of the verdict table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerdictCount {
+    /// `forwarded`, or a name of `router_common::datapath::Reason`.
+    pub reason: String,
+    /// `tx`, `redirect`, `pass` or `abort`.
+    pub action: String,
+    /// Frames.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// What XDP forwarded from one network to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairCount {
+    /// Ingress network.
+    pub from: String,
+    /// Egress network; `*` where there are too many networks to count pairs.
+    pub to: String,
+    /// Frames.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// An error as the API and `-j` give it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// `RC` and four digits.
+    pub code: String,
+    /// What is wrong.
+    pub message: String,
+    /// The kernel's own words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// The exact command that mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}

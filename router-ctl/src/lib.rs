@@ -1,0 +1,9 @@
+//! router-ctl: a gateway for macvlan networks.
+//!
+//! The library behind the binary, so that tests can use its parts. Start with
+//! [`daemon`] for what runs, [`commands`] for what users type.
+
+pub mod api;
+pub mod config;
+pub mod error;
+pub mod service;

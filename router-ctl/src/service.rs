@@ -1,0 +1,50 @@
+//! What a running daemon offers, apart from how it is asked.
+//!
+//! The API (`api`) turns requests into these calls; the daemon implements them.
+//! The seam lets the API be tested without a kernel.
+
+use std::{future::Future, net::IpAddr};
+
+use crate::{
+    api::model::{NetworkStatus, Route, RouteAnswer, RouteChange, Stats, Status},
+    error::Error,
+};
+
+/// Which routes to list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RouteFilter {
+    /// IPv4 routes.
+    pub v4: bool,
+    /// IPv6 routes.
+    pub v6: bool,
+}
+
+/// A running daemon.
+pub trait Service: Send + Sync + 'static {
+    /// Health at a glance.
+    fn status(&self) -> impl Future<Output = Result<Status, Error>> + Send;
+
+    /// The networks, as they are now.
+    fn networks(&self) -> impl Future<Output = Result<Vec<NetworkStatus>, Error>> + Send;
+
+    /// Routes of the kernel's main table (and of the networks' VRFs).
+    fn routes(&self, filter: RouteFilter) -> impl Future<Output = Result<Vec<Route>, Error>> + Send;
+
+    /// The route that the kernel chooses for `dst`, asked as `ip route get`;
+    /// with `from`, for a packet that comes from there.
+    fn route_get(
+        &self,
+        dst: IpAddr,
+        from: Option<IpAddr>,
+    ) -> impl Future<Output = Result<RouteAnswer, Error>> + Send;
+
+    /// Changes one route in the kernel's main table, `proto router-ctl`.
+    fn route_change(&self, change: RouteChange) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Counters since the maps were made.
+    fn stats(&self) -> impl Future<Output = Result<Stats, Error>> + Send;
+
+    /// Detaches, removes what the daemon created, and ends the daemon once
+    /// the answer is on its way.
+    fn down(&self) -> impl Future<Output = Result<(), Error>> + Send;
+}
