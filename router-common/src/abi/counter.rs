@@ -44,7 +44,11 @@ pub const fn pair_stride(networks: u32) -> u32 {
     while stride < networks {
         stride *= 2;
     }
-    if stride > MAX_DENSE_NETWORKS { 1 } else { stride }
+    if stride > MAX_DENSE_NETWORKS {
+        1
+    } else {
+        stride
+    }
 }
 
 /// Index in `PAIRS` of a frame that came in on `from` and went out on `to`.

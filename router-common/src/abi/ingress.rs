@@ -215,7 +215,17 @@ impl Ingress {
 const _: () = assert!(size_of::<Ingress>() == Ingress::SIZE);
 const _: () = assert_no_padding(
     size_of::<Ingress>(),
-    &[4, 2, 2, 6, 1, 1, 8, 8 * Ingress::PREFIXES, 32 * Ingress::PREFIXES],
+    &[
+        4,
+        2,
+        2,
+        6,
+        1,
+        1,
+        8,
+        8 * Ingress::PREFIXES,
+        32 * Ingress::PREFIXES,
+    ],
 );
 
 // SAFETY: integers and byte arrays; no padding (asserted above).

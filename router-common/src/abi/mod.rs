@@ -76,6 +76,11 @@ pub mod names {
     pub const PROGRAM: &str = "router";
     /// Program for multi-buffer frames (5.18 and later), for trunks whose MTU
     /// does not fit one buffer.
+    ///
+    /// Invariant: all trunks of an instance run the same one of the two. They
+    /// share `TX_PORTS`, and the kernel refuses (EINVAL) a devmap to programs
+    /// that differ in `xdp.frags` (`__bpf_prog_map_compatible`,
+    /// kernel/bpf/core.c).
     pub const PROGRAM_FRAGS: &str = "router_frags";
 }
 

@@ -202,7 +202,11 @@ mod tests {
         for pair in Reason::ALL.windows(2) {
             assert!(pair[0] < pair[1]);
         }
-        assert!(Reason::ALL.iter().all(|reason| reason.index() < MAX_REASONS));
+        assert!(
+            Reason::ALL
+                .iter()
+                .all(|reason| reason.index() < MAX_REASONS)
+        );
     }
 
     #[test]

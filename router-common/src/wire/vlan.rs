@@ -18,7 +18,11 @@ impl Vid {
     /// `None` above 4095.
     #[must_use]
     pub const fn new(value: u16) -> Option<Self> {
-        if value <= 4095 { Some(Self(value)) } else { None }
+        if value <= 4095 {
+            Some(Self(value))
+        } else {
+            None
+        }
     }
 
     /// 0 to 4095.
