@@ -4,9 +4,9 @@
 //! Modules below the edge use `thiserror` enums of their own and convert into
 //! this where they reach `commands/` or the API.
 
-use std::{fmt, process::ExitCode};
+use std::{borrow::Cow, fmt, process::ExitCode};
 
-use crate::api::model::ErrorBody;
+use crate::api::model::{ErrorBody, Location};
 
 /// What kind of failure it is: decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,30 +42,42 @@ impl Kind {
 pub struct Error {
     /// Decides the exit code.
     pub kind: Kind,
-    /// `RC` and four digits; see `codes`.
-    pub code: &'static str,
+    /// `RC` and four digits: a constant of [`codes`](crate::codes), or what a
+    /// daemon of another version answered.
+    pub code: Cow<'static, str>,
     /// What is wrong, one line, no full stop.
     pub message: String,
     /// Deeper cause, the kernel's own words where it spoke.
     pub cause: Option<String>,
     /// How to mend it, with the exact command where there is one.
     pub help: Option<String>,
-    /// Rendered source annotation (configuration errors only): shown instead
-    /// of `message` on terminals.
-    pub rendered: Option<String>,
+    /// More about it, where it is about the configuration.
+    pub report: Option<Box<Report>>,
+}
+
+/// What only errors in the configuration have.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Where it is; `None`: the file as a whole.
+    pub location: Option<Location>,
+    /// The error and those in `more` with their source lines, styled: people
+    /// see this in place of the error's own fields.
+    pub rendered: String,
+    /// Further errors found in the same go, without a `rendered` of their own.
+    pub more: Vec<Error>,
 }
 
 impl Error {
     /// An error without cause or help.
     #[must_use]
-    pub fn new(kind: Kind, code: &'static str, message: impl Into<String>) -> Self {
+    pub fn new(kind: Kind, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self {
             kind,
-            code,
+            code: code.into(),
             message: message.into(),
             cause: None,
             help: None,
-            rendered: None,
+            report: None,
         }
     }
 
@@ -83,14 +95,24 @@ impl Error {
         self
     }
 
-    /// The error as the API gives it.
+    /// The error as the API and `-j` give it.
     #[must_use]
     pub fn body(&self) -> ErrorBody {
         ErrorBody {
-            code: self.code.to_owned(),
+            code: self.code.clone().into_owned(),
             message: self.message.clone(),
             cause: self.cause.clone(),
             help: self.help.clone(),
+            location: self
+                .report
+                .as_ref()
+                .and_then(|report| report.location.clone()),
+            more: self
+                .report
+                .iter()
+                .flat_map(|report| &report.more)
+                .map(Self::body)
+                .collect(),
         }
     }
 

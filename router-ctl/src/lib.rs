@@ -4,6 +4,7 @@
 //! [`daemon`] for what runs, [`commands`] for what users type.
 
 pub mod api;
+pub mod codes;
 pub mod config;
 pub mod error;
 pub mod service;

@@ -1,3 +1,17 @@
 //! HTTP/JSON over the instance's Unix socket.
+//!
+//! The daemon calls [`Listener::bind`] before it touches anything (it is also
+//! the guard against a second daemon of the same instance), and then
+//! [`serve`]s its [`Service`](crate::service::Service); the commands ask
+//! through [`Client`].
 
+mod client;
+mod listener;
+mod metrics;
 pub mod model;
+mod routes;
+mod server;
+
+pub use client::Client;
+pub use listener::{Listener, socket_path};
+pub use server::serve;

@@ -66,6 +66,9 @@ pub struct TrunkStatus {
     pub xdp_mode: String,
     /// Kernel id of the attached program; `None`: none.
     pub prog_id: Option<u32>,
+    /// Tag of the attached program, 16 hex digits: the same in every process
+    /// that loaded the same instructions; `None`: none.
+    pub prog_tag: Option<String>,
     /// Kernel id of the bpf_link; `None`: none.
     pub link_id: Option<u32>,
     /// Whether forwarding outlives the daemon.
@@ -218,9 +221,26 @@ pub struct ErrorBody {
     /// What is wrong.
     pub message: String,
     /// The kernel's own words.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
     /// The exact command that mends it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
+    /// Where in the configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<Location>,
+    /// Further errors found in the same go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more: Vec<ErrorBody>,
+}
+
+/// A place in a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Location {
+    /// The file, or `command line`.
+    pub file: String,
+    /// From 1.
+    pub line: usize,
+    /// Characters, from 1.
+    pub column: usize,
 }

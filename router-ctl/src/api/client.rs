@@ -1,0 +1,233 @@
+//! Asking the daemon.
+
+use std::{
+    io,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{
+    Method, Request,
+    body::Bytes,
+    client::conn::http1,
+    header::{CONTENT_TYPE, HOST},
+};
+use hyper_util::rt::TokioIo;
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::{net::UnixStream, time::timeout};
+
+use super::{
+    model::{ErrorBody, NetworkStatus, Route, RouteAnswer, RouteChange, Stats, Status},
+    routes::{kind_of, path},
+    socket_path,
+};
+use crate::{
+    codes,
+    error::{Error, Kind},
+    service::RouteFilter,
+};
+
+/// Longest time until the daemon takes the connection.
+const CONNECT_TIME: Duration = Duration::from_secs(2);
+/// Longest time for an answer.
+const ANSWER_TIME: Duration = Duration::from_secs(15);
+/// Longest time for `down`, which undoes thousands of networks one by one.
+const DOWN_TIME: Duration = Duration::from_secs(120);
+/// Longest answer, bytes: a million routes fit.
+const ANSWER_LIMIT: usize = 512 << 20;
+
+/// A way to one instance's daemon. Every call is a connection of its own.
+#[derive(Clone, Debug)]
+pub struct Client {
+    instance: String,
+    socket: PathBuf,
+}
+
+impl Client {
+    /// A client of `instance`; `socket`: where its socket is, if not in its
+    /// usual place.
+    #[must_use]
+    pub fn new(instance: &str, socket: Option<&Path>) -> Self {
+        Self {
+            instance: instance.to_owned(),
+            socket: socket.map_or_else(|| socket_path(instance), Path::to_owned),
+        }
+    }
+
+    /// `GET /v1/status`.
+    ///
+    /// # Errors
+    /// No daemon, no permission, no answer, or what the daemon says.
+    pub async fn status(&self) -> Result<Status, Error> {
+        self.get(path::STATUS).await
+    }
+
+    /// `GET /v1/networks`.
+    ///
+    /// # Errors
+    /// As [`Client::status`].
+    pub async fn networks(&self) -> Result<Vec<NetworkStatus>, Error> {
+        self.get(path::NETWORKS).await
+    }
+
+    /// `GET /v1/routes`.
+    ///
+    /// # Errors
+    /// As [`Client::status`].
+    pub async fn routes(&self, filter: RouteFilter) -> Result<Vec<Route>, Error> {
+        let query = match (filter.v4, filter.v6) {
+            (true, false) => "?family=4",
+            (false, true) => "?family=6",
+            _ => "",
+        };
+        self.get(&format!("{}{query}", path::ROUTES)).await
+    }
+
+    /// `GET /v1/routes/get`.
+    ///
+    /// # Errors
+    /// As [`Client::status`].
+    pub async fn route_get(&self, dst: IpAddr, from: Option<IpAddr>) -> Result<RouteAnswer, Error> {
+        // A query may hold the colons of IPv6 as they are.
+        let from = from.map_or_else(String::new, |from| format!("&from={from}"));
+        self.get(&format!("{}?dst={dst}{from}", path::ROUTE_GET))
+            .await
+    }
+
+    /// `POST /v1/routes`.
+    ///
+    /// # Errors
+    /// As [`Client::status`].
+    pub async fn route_change(&self, change: &RouteChange) -> Result<(), Error> {
+        self.ask(Method::POST, path::ROUTES, Some(change), ANSWER_TIME)
+            .await
+    }
+
+    /// `GET /v1/stats`.
+    ///
+    /// # Errors
+    /// As [`Client::status`].
+    pub async fn stats(&self) -> Result<Stats, Error> {
+        self.get(path::STATS).await
+    }
+
+    /// `POST /v1/down`.
+    ///
+    /// # Errors
+    /// As [`Client::status`].
+    pub async fn down(&self) -> Result<(), Error> {
+        self.ask(Method::POST, path::DOWN, None::<&()>, DOWN_TIME)
+            .await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        self.ask(Method::GET, path, None::<&()>, ANSWER_TIME).await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+        time: Duration,
+    ) -> Result<T, Error> {
+        let stream = timeout(CONNECT_TIME, UnixStream::connect(&self.socket))
+            .await
+            .map_err(|_| self.no_answer("it does not take connections"))?
+            .map_err(|error| self.cannot_connect(&error))?;
+        timeout(time, self.converse(stream, method, path, body))
+            .await
+            .map_err(|_| self.no_answer(format!("none within {} s", time.as_secs())))?
+    }
+
+    async fn converse<T: DeserializeOwned>(
+        &self,
+        stream: UnixStream,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, Error> {
+        let body = match body {
+            Some(body) => serde_json::to_vec(body).map_err(|error| self.no_answer(error))?,
+            None => Vec::new(),
+        };
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, "router-ctl")
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| self.no_answer(error))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.no_answer(error))?;
+        let exchange = async {
+            let answer = sender
+                .send_request(request)
+                .await
+                .map_err(|e| self.no_answer(e))?;
+            let status = answer.status();
+            let bytes = Limited::new(answer.into_body(), ANSWER_LIMIT)
+                .collect()
+                .await
+                .map_err(|error| self.no_answer(error))?
+                .to_bytes();
+            Ok((status, bytes))
+        };
+        let mut exchange = std::pin::pin!(exchange);
+        let (status, bytes) = tokio::select! {
+            answer = &mut exchange => answer?,
+            // The connection moves the bytes; it may end before they are
+            // looked at, and how it ended does not matter if they are whole.
+            _ = connection => exchange.await?,
+        };
+        if status.is_success() {
+            serde_json::from_slice(&bytes).map_err(|error| self.no_answer(error))
+        } else {
+            let error: ErrorBody =
+                serde_json::from_slice(&bytes).map_err(|error| self.no_answer(error))?;
+            Err(Error {
+                cause: error.cause,
+                help: error.help,
+                ..Error::new(kind_of(status), error.code, error.message)
+            })
+        }
+    }
+
+    fn cannot_connect(&self, error: &io::Error) -> Error {
+        let instance = &self.instance;
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Error::new(
+                Kind::NotRunning,
+                codes::NOT_RUNNING,
+                format!("router-ctl is not running (instance {instance})"),
+            )
+            .cause(format!("{}: {error}", self.socket.display()))
+            .help(format!(
+                "start it with `router-ctl run --instance {instance} --config /etc/router-ctl/router.toml`"
+            )),
+            io::ErrorKind::PermissionDenied => Error::new(
+                Kind::NotPermitted,
+                codes::NOT_PERMITTED,
+                "you may not talk to the daemon",
+            )
+            .cause(format!("{}: {error}", self.socket.display()))
+            .help("run the command with sudo; to read only, join its group: `sudo usermod -aG router-ctl $USER`"),
+            _ => self.no_answer(error),
+        }
+    }
+
+    fn no_answer(&self, cause: impl std::fmt::Display) -> Error {
+        Error::new(
+            Kind::Failed,
+            codes::NO_ANSWER,
+            format!(
+                "no proper answer from the daemon (instance {})",
+                self.instance
+            ),
+        )
+        .cause(cause)
+    }
+}

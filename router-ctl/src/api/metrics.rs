@@ -1,0 +1,111 @@
+//! `/metrics`: counters as OpenMetrics text. No per-address labels: a scan
+//! must not make series.
+
+use std::fmt;
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric, text::encode as encode_text},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    registry::Registry,
+};
+
+use super::model::Status;
+
+/// What [`encode`] makes.
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The text of a snapshot.
+pub(super) fn encode(status: Status) -> String {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Snapshot(status)));
+    let mut text = String::new();
+    // Writing into a string does not fail.
+    let _ = encode_text(&mut text, &registry);
+    text
+}
+
+/// The daemon keeps its counters in the program's maps: a scrape shows them as
+/// they were a moment ago, there is nothing to count here.
+#[derive(Debug)]
+struct Snapshot(Status);
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let status = &self.0;
+        let pairs = &status.stats.pairs;
+        counters(
+            &mut encoder,
+            "routerctl_forwarded_packets",
+            "Frames that XDP forwarded",
+            pairs
+                .iter()
+                .map(|p| ([("from", &*p.from), ("to", &*p.to)], p.packets)),
+        )?;
+        counters(
+            &mut encoder,
+            "routerctl_forwarded_bytes",
+            "Bytes that XDP forwarded, as received, Ethernet header included",
+            pairs
+                .iter()
+                .map(|p| ([("from", &*p.from), ("to", &*p.to)], p.bytes)),
+        )?;
+        counters(
+            &mut encoder,
+            "routerctl_verdict_packets",
+            "Frames that XDP saw, by what became of them",
+            status
+                .stats
+                .verdicts
+                .iter()
+                .map(|v| ([("reason", &*v.reason), ("action", &*v.action)], v.packets)),
+        )?;
+        infos(
+            &mut encoder,
+            "routerctl_xdp_info",
+            "XDP program of each trunk",
+            status.trunks.iter().map(|t| {
+                [
+                    ("device", &*t.interface),
+                    ("mode", &*t.xdp_mode),
+                    ("tag", t.prog_tag.as_deref().unwrap_or("")),
+                ]
+            }),
+        )?;
+        infos(
+            &mut encoder,
+            "routerctl_build_info",
+            "Version of the daemon",
+            std::iter::once([
+                ("version", &*status.version),
+                ("instance", &*status.instance),
+            ]),
+        )
+    }
+}
+
+fn counters<'a, const N: usize>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    series: impl Iterator<Item = ([(&'a str, &'a str); N], u64)>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (labels, value) in series {
+        ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+fn infos<'a, const N: usize>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    series: impl Iterator<Item = [(&'a str, &'a str); N]>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for labels in series {
+        ConstGauge::new(1u64).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
