@@ -35,9 +35,9 @@ pub const fn verify_ipv4(header: &[u8; IPV4_LEN]) -> bool {
 #[must_use]
 #[inline(always)]
 pub const fn after_ttl_decrement(checksum: [u8; 2]) -> [u8; 2] {
-    let sum = u16::from_be_bytes(checksum) as u32 + 0x0100;
-    let carried = sum + (sum >= 0xffff) as u32;
-    [(carried >> 8) as u8, carried as u8]
+    let (sum, overflow) = u16::from_be_bytes(checksum).overflowing_add(0x0100);
+    let carry = overflow || sum == 0xffff;
+    sum.wrapping_add(carry as u16).to_be_bytes()
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use router_common::{
 /// How the driver lays frames out.
 pub(crate) trait Shape {
     /// Length of the whole frame in bytes.
-    fn len(ctx: &XdpContext) -> u32;
+    fn len(ctx: &XdpContext) -> usize;
 }
 
 /// All bytes in one buffer.
@@ -35,16 +35,16 @@ pub(crate) enum MultiBuffer {}
 
 impl Shape for Linear {
     #[inline(always)]
-    fn len(ctx: &XdpContext) -> u32 {
-        (ctx.data_end() - ctx.data()) as u32
+    fn len(ctx: &XdpContext) -> usize {
+        ctx.data_end() - ctx.data()
     }
 }
 
 impl Shape for MultiBuffer {
     #[inline(always)]
-    fn len(ctx: &XdpContext) -> u32 {
+    fn len(ctx: &XdpContext) -> usize {
         // SAFETY: the context is the one the kernel gave to this program.
-        unsafe { bpf_xdp_get_buff_len(ctx.ctx) as u32 }
+        unsafe { bpf_xdp_get_buff_len(ctx.ctx) as usize }
     }
 }
 
@@ -90,7 +90,7 @@ const TAG: i32 = VLAN_TAG_LEN as i32;
 
 impl<S: Shape> Packet for Frame<'_, S> {
     #[inline(always)]
-    fn len(&self) -> u32 {
+    fn len(&self) -> usize {
         S::len(self.ctx)
     }
 

@@ -47,10 +47,10 @@ pub(super) fn parse_datagram<P: Packet>(packet: &P, frame: &Frame) -> Result<Dat
         return Err(Reason::IpOptions);
     }
     let total_len = ip.total_len();
-    if (total_len as usize) < IPV4_LEN {
+    if usize::from(total_len) < IPV4_LEN {
         return Err(Reason::BadIpHeader);
     }
-    frame.check_len(u32::from(total_len))?;
+    frame.check_len(usize::from(total_len))?;
     if !checksum::verify_ipv4(header) {
         return Err(Reason::BadChecksum);
     }
@@ -64,7 +64,7 @@ pub(super) fn parse_datagram<P: Packet>(packet: &P, frame: &Frame) -> Result<Dat
     check_addresses(source, destination)?;
 
     let protocol = ip.protocol();
-    let payload_len = u32::from(total_len) - IPV4_LEN as u32;
+    let payload_len = usize::from(total_len) - IPV4_LEN;
     Ok(Datagram4 {
         source,
         destination,

@@ -15,7 +15,7 @@ pub(super) struct Datagram6 {
     pub(super) destination: [u8; 16],
     pub(super) flow_info: [u8; 4],
     /// Header and payload, bytes.
-    pub(super) total_len: u32,
+    pub(super) total_len: usize,
     pub(super) protocol: IpProto,
     pub(super) l4: Layer4,
 }
@@ -41,8 +41,8 @@ pub(super) fn parse_datagram<P: Packet>(packet: &P, frame: &Frame) -> Result<Dat
     if ip.version() != 6 {
         return Err(Reason::BadIpHeader);
     }
-    let payload_len = u32::from(ip.payload_len());
-    let total_len = payload_len + IPV6_LEN as u32;
+    let payload_len = usize::from(ip.payload_len());
+    let total_len = payload_len + IPV6_LEN;
     frame.check_len(total_len)?;
     let protocol = ip.next_header();
     if protocol == IpProto::FRAGMENT {

@@ -22,7 +22,7 @@ pub(super) fn parse_l4<P: Packet>(
     packet: &P,
     offset: usize,
     protocol: IpProto,
-    payload_len: u32,
+    payload_len: usize,
 ) -> Layer4 {
     if payload_len < 4 {
         return Layer4::default();

@@ -100,10 +100,10 @@ pub(super) fn lookup_egress_v6<T: Tables>(
         destination_port: datagram.l4.destination_port,
         // Jumbograms have an extension header and never come here; a larger
         // packet than 65535 exceeds every MTU either way.
-        length: datagram.total_len.min(0xffff) as u16,
+        length: u16::try_from(datagram.total_len).unwrap_or(u16::MAX),
     })?;
     let egress = check_egress(ingress, &hop, tables)?;
-    if datagram.total_len > egress.mtu6 {
+    if datagram.total_len > egress.mtu6 as usize {
         return Err(Reason::MtuExceeded);
     }
     check_multipath(

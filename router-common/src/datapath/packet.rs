@@ -11,7 +11,7 @@ pub struct NoHeadroom;
 /// byte.
 pub trait Packet {
     /// Length of the whole frame in bytes, Ethernet header to last byte.
-    fn len(&self) -> u32;
+    fn len(&self) -> usize;
 
     /// Whether there is no byte at all.
     fn is_empty(&self) -> bool {

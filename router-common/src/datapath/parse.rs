@@ -19,7 +19,7 @@ pub(super) struct Frame {
     /// What follows.
     pub(super) layer3: Layer3,
     /// Length of the whole frame, bytes.
-    pub(super) len: u32,
+    pub(super) len: usize,
 }
 
 /// The payload's protocol.
@@ -32,7 +32,7 @@ pub(super) enum Layer3 {
 impl Frame {
     /// Shortest frame with a tag that Ethernet carries, without FCS: what is
     /// shorter has been padded (IEEE 802.3 clause 3.2.8 and the tag).
-    const MIN_LEN: u32 = 64;
+    const MIN_LEN: usize = 64;
 
     /// VID of the network; untagged and priority-tagged are the same.
     #[inline(always)]
@@ -57,8 +57,8 @@ impl Frame {
     /// Ethernet's padding may stay: receivers ignore it. A longer trailer the
     /// kernel would trim, so it passes up.
     #[inline(always)]
-    pub(super) fn check_len(&self, packet_len: u32) -> Result<(), Reason> {
-        let needed = self.l3_offset() as u32 + packet_len;
+    pub(super) fn check_len(&self, packet_len: usize) -> Result<(), Reason> {
+        let needed = self.l3_offset() + packet_len;
         if self.len < needed {
             return Err(Reason::BadIpHeader);
         }
