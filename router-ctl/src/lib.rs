@@ -7,4 +7,5 @@ pub mod api;
 pub mod codes;
 pub mod config;
 pub mod error;
+pub mod netlink;
 pub mod service;

@@ -1,0 +1,123 @@
+//! The kernel's network configuration over rtnetlink: the only place that
+//! knows those crates.
+//!
+//! [`Netlink`] asks and changes, [`Watch`] says when to ask again, and
+//! [`types`] is what both speak in.
+
+mod addresses;
+mod error;
+mod links;
+mod routes;
+pub mod types;
+mod watch;
+
+use futures_util::StreamExt as _;
+use rtnetlink::{
+    Handle,
+    packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload},
+    packet_route::RouteNetlinkMessage,
+    sys::AsyncSocket as _,
+};
+
+pub use self::{
+    error::Error,
+    routes::{PROTOCOL, protocol_name},
+    watch::{Event, Watch},
+};
+
+/// `NLM_F_DUMP_INTR`: the table changed while it was dumped.
+const DUMP_INTERRUPTED: u16 = 0x10;
+/// How often an interrupted dump is tried again.
+const DUMP_TRIES: usize = 8;
+
+/// A connection to the kernel, in the network namespace in which it was made.
+#[derive(Clone, Debug)]
+pub struct Netlink {
+    handle: Handle,
+}
+
+impl Netlink {
+    /// Connects. The connection is served by a task of the current runtime.
+    ///
+    /// # Errors
+    /// If the socket cannot be made.
+    pub fn connect() -> Result<Self, Error> {
+        let (mut connection, handle, _) = rtnetlink::new_connection()?;
+        let socket = connection.socket_mut().socket_mut();
+        // The kernel's own words with every refusal, and not our request.
+        socket.set_ext_ack(true)?;
+        socket.set_cap_ack(true)?;
+        tokio::spawn(connection);
+        Ok(Self { handle })
+    }
+
+    /// Everything, as it is now.
+    ///
+    /// # Errors
+    /// If the kernel refuses, or its tables never come to rest.
+    pub async fn tables(&self) -> Result<types::Tables, Error> {
+        Ok(types::Tables {
+            links: self.links().await?,
+            addresses: self.addresses().await?,
+            routes: self.routes().await?,
+            custom_rules: self.has_custom_rules().await?,
+        })
+    }
+
+    /// Changes something, and waits for the kernel's word.
+    async fn change(&self, message: RouteNetlinkMessage, flags: u16) -> Result<(), Error> {
+        self.transact(message, NLM_F_REQUEST | NLM_F_ACK | flags)
+            .await
+            .map(|_| ())
+    }
+
+    /// Dumps a table, whole and consistent.
+    async fn dump(&self, message: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>, Error> {
+        for _ in 0..DUMP_TRIES {
+            let answers = self
+                .transact(message.clone(), NLM_F_REQUEST | NLM_F_DUMP)
+                .await?;
+            if let Some(messages) = answers {
+                return Ok(messages);
+            }
+        }
+        Err(Error::Restless)
+    }
+
+    /// Sends a request and collects the answers; `None`: a dump was
+    /// interrupted.
+    async fn transact(
+        &self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+    ) -> Result<Option<Vec<RouteNetlinkMessage>>, Error> {
+        let mut request = NetlinkMessage::from(message);
+        request.header.flags = flags;
+        let mut answers = self
+            .handle
+            .clone()
+            .request(request)
+            .map_err(|_| Error::Broken)?;
+        let mut messages = Vec::new();
+        let mut consistent = true;
+        let mut complete = false;
+        while let Some(answer) = answers.next().await {
+            consistent &= answer.header.flags & DUMP_INTERRUPTED == 0;
+            match answer.payload {
+                NetlinkPayload::InnerMessage(message) => {
+                    messages.push(message);
+                    complete = true;
+                }
+                NetlinkPayload::Error(error) if error.code.is_some() => {
+                    return Err(Error::refused(&error));
+                }
+                NetlinkPayload::Overrun(_) => consistent = false,
+                _ => complete = true,
+            }
+        }
+        if !complete {
+            return Err(Error::Broken);
+        }
+        Ok(consistent.then_some(messages))
+    }
+}

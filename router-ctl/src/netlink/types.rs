@@ -1,0 +1,250 @@
+//! The kernel's network configuration, in words of our own.
+//!
+//! Plain data: no type of the rtnetlink crates leaves [`netlink`](super), and
+//! tests of what is decided from these need no kernel.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use router_common::wire::{IfIndex, MacAddr};
+
+/// A network device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    /// The kernel's number; a device that is made anew gets another.
+    pub ifindex: IfIndex,
+    /// Its name.
+    pub name: String,
+    /// `vlan`, `veth`, `macvlan`, ...; `None`: hardware.
+    pub kind: Option<String>,
+    /// Its MAC; all zero where it has none.
+    pub mac: MacAddr,
+    /// Bytes, IP header included.
+    pub mtu: u32,
+    /// `ip link set IF up`.
+    pub up: bool,
+    /// Whether the layer below is up (`LOWER_UP`).
+    pub carrier: bool,
+    /// Whether promiscuous mode was asked for by `ip link`.
+    pub promiscuous: bool,
+    /// Bridge, bond or VRF that it is a port of.
+    pub master: Option<IfIndex>,
+    /// Device that it stands on, in this network namespace.
+    pub parent: Option<IfIndex>,
+    /// It stands on a device of another network namespace.
+    pub parent_elsewhere: bool,
+    /// What a `vlan` device is told to do.
+    pub vlan: Option<Vlan>,
+    /// The XDP program that is attached to it.
+    pub xdp: Option<Xdp>,
+}
+
+/// What a `vlan` device is told to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Vlan {
+    /// 0 to 4095.
+    pub vid: u16,
+    /// EtherType of its tag: 0x8100 (802.1Q) or 0x88a8 (802.1ad).
+    pub protocol: u16,
+    /// (PCP, `skb->priority`); a PCP that is missing gives 0.
+    pub ingress_qos: Vec<(u32, u32)>,
+    /// (`skb->priority`, PCP); a priority that is missing gives 0.
+    pub egress_qos: Vec<(u32, u32)>,
+}
+
+/// An attached XDP program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Xdp {
+    /// Kernel id of the program.
+    pub prog_id: u32,
+    /// Where it runs.
+    pub mode: XdpAttachment,
+}
+
+/// Where an XDP program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XdpAttachment {
+    /// In the driver.
+    Native,
+    /// On the skb.
+    Generic,
+    /// In the NIC, or in more than one place.
+    Other,
+}
+
+/// An address of a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The device.
+    pub ifindex: IfIndex,
+    /// The address and the length of its prefix.
+    pub address: IpNet,
+    /// Point to point: the prefix is the other side's.
+    pub peer: bool,
+    /// Scope is global.
+    pub global: bool,
+    /// IPv6: not yet known to be the only one; nobody can use it.
+    pub tentative: bool,
+    /// IPv6: another host has it.
+    pub duplicate: bool,
+}
+
+/// A route of any table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Routing table; see [`TABLE_MAIN`].
+    pub table: u32,
+    /// What it does.
+    pub kind: RouteKind,
+    /// Destination prefix; a length of 0 is the default.
+    pub dst: IpNet,
+    /// IPv6: for packets of these sources only.
+    pub from: Option<IpNet>,
+    /// IPv4: for packets with this TOS only.
+    pub tos: u8,
+    /// Who made it; see [`protocol_name`](super::protocol_name).
+    pub protocol: u8,
+    /// Smaller is preferred.
+    pub metric: u32,
+    /// Where it leads: more than one leg is multipath. Empty where it leads
+    /// nowhere (`blackhole`), or where only [`nexthop_object`] knows.
+    ///
+    /// [`nexthop_object`]: Self::nexthop_object
+    pub legs: Vec<Leg>,
+    /// Preferred source.
+    pub source: Option<IpAddr>,
+    /// Its own MTU in bytes (`mtu`, with `lock` or without).
+    pub mtu: Option<u32>,
+    /// It leads where this `ip nexthop` object leads.
+    pub nexthop_object: Option<u32>,
+}
+
+/// Where a route leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leg {
+    /// Next hop; `None`: on link.
+    pub via: Option<IpAddr>,
+    /// Device that it leaves by.
+    pub device: Option<IfIndex>,
+}
+
+/// What a route does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteKind {
+    /// Forwards.
+    Unicast,
+    /// Delivers here.
+    Local,
+    /// Delivers here, as broadcast.
+    Broadcast,
+    /// Delivers here.
+    Anycast,
+    /// Multicast.
+    Multicast,
+    /// Drops.
+    Blackhole,
+    /// Refuses.
+    Unreachable,
+    /// Refuses.
+    Prohibit,
+    /// Ends the search in this table.
+    Throw,
+    /// Another kind.
+    Other,
+}
+
+impl RouteKind {
+    /// The word of iproute2.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unicast => "unicast",
+            Self::Local => "local",
+            Self::Broadcast => "broadcast",
+            Self::Anycast => "anycast",
+            Self::Multicast => "multicast",
+            Self::Blackhole => "blackhole",
+            Self::Unreachable => "unreachable",
+            Self::Prohibit => "prohibit",
+            Self::Throw => "throw",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// The table that `ip route` shows.
+pub const TABLE_MAIN: u32 = 254;
+
+/// A route to install or to remove, in the main table and with our protocol
+/// number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteSpec {
+    /// Destination prefix.
+    pub dst: IpNet,
+    /// Next hop; `None`: on link, and then `device` is set.
+    pub via: Option<IpAddr>,
+    /// Device; `None`: the kernel finds it by `via`.
+    pub device: Option<IfIndex>,
+    /// Route metric.
+    pub metric: u32,
+    /// Preferred source.
+    pub source: Option<IpAddr>,
+}
+
+/// What to do with a [`RouteSpec`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteChange {
+    /// Refuses a route with the same prefix and metric.
+    Add,
+    /// Takes the place of a route with the same prefix and metric.
+    Replace,
+    /// Refuses a route that is not there, or not of our protocol number.
+    Delete,
+}
+
+/// What `ip route get` answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lookup {
+    /// What becomes of a packet.
+    pub kind: RouteKind,
+    /// Next hop.
+    pub via: Option<IpAddr>,
+    /// Device that it leaves by.
+    pub device: Option<IfIndex>,
+    /// Source that the kernel would use.
+    pub source: Option<IpAddr>,
+}
+
+/// All that is dumped at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// Every device of this network namespace.
+    pub links: Vec<Link>,
+    /// Every address.
+    pub addresses: Vec<Address>,
+    /// Every route of every table, IPv4 and IPv6.
+    pub routes: Vec<Route>,
+    /// There are rules besides the ones every namespace starts with.
+    pub custom_rules: bool,
+}
+
+impl Tables {
+    /// The device of this name.
+    #[must_use]
+    pub fn link(&self, name: &str) -> Option<&Link> {
+        self.links.iter().find(|link| link.name == name)
+    }
+
+    /// The device of this number.
+    #[must_use]
+    pub fn link_of(&self, ifindex: IfIndex) -> Option<&Link> {
+        self.links.iter().find(|link| link.ifindex == ifindex)
+    }
+
+    /// The addresses of a device.
+    pub fn addresses_of(&self, ifindex: IfIndex) -> impl Iterator<Item = &Address> {
+        self.addresses
+            .iter()
+            .filter(move |address| address.ifindex == ifindex)
+    }
+}
