@@ -41,7 +41,7 @@ const DROPPED: &[&str] = &[
 ];
 
 /// Takes the outer build's variables out of `command`'s environment.
-pub(crate) fn clean(command: &mut Command) -> &mut Command {
+pub fn clean(command: &mut Command) -> &mut Command {
     for (name, _) in env::vars_os() {
         if name.to_str().is_some_and(is_foreign) {
             command.env_remove(&name);

@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
+pub use clean::clean as clean_environment;
 pub use linker::Linker;
 pub use object::{Request, build_object, cargo};
 pub use rustc::{Compiler, Version};
