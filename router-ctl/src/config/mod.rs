@@ -1,17 +1,35 @@
 //! The configuration: what the daemon is asked to be.
 //!
-//! [`file`] is what the user wrote, [`validate`] turns it into the types here
-//! or says what is wrong and where. Nothing else in the crate sees the file.
+//! [`reader`] (a file) or [`options`] (the command line) gives [`file`], what
+//! the user wrote; [`validate`] turns it into the types here or says what is
+//! wrong and where. Nothing else in the crate sees the file.
+
+mod diagnostic;
+mod file;
+mod load;
+mod options;
+mod reader;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod validate;
+mod words;
 
 use std::{fmt, path::PathBuf};
 
 use ipnet::IpNet;
 use router_common::wire::Vid;
 
+pub use options::Options;
+
+/// What stands in for a policy until there is one.
+const WITHOUT_POLICY: &str = "leave networks whose traffic must be filtered out of this file: the \
+                              kernel goes on to route them, and nftables to filter them";
+
 /// A validated configuration. Every cross reference holds: a network's trunk
 /// exists, a route's network exists, no two networks share a (trunk, VID), a
 /// sub-interface or an overlapping prefix.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     /// Where it came from, for messages; `None`: from the command line.
     pub source: Option<PathBuf>,

@@ -1,0 +1,147 @@
+//! Ways to a [`Config`]: a file, options, and single routes.
+
+use std::{
+    fs::{File, Metadata},
+    io::{self, Read},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
+
+use super::{
+    Config, Options, StaticRoute,
+    diagnostic::{Diagnostics, Source},
+    options, reader,
+    validate::{no_way, route, validate},
+    words,
+};
+use crate::{
+    codes,
+    error::{Error, Kind},
+};
+
+/// Longest file read, bytes: 4094 networks with all their keys take 1 MiB.
+const LONGEST: u64 = 16 << 20;
+
+impl Config {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// It cannot be read, others may write it, or something in it is wrong.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let text = read(path)?;
+        let config = Self::parse(&path.display().to_string(), &text)?;
+        Ok(Self {
+            source: Some(path.to_owned()),
+            ..config
+        })
+    }
+
+    /// Reads the text of a configuration file; `name` stands for it in errors.
+    ///
+    /// # Errors
+    /// Something in it is wrong.
+    pub fn parse(name: &str, text: &str) -> Result<Self, Error> {
+        let mut wrong = Diagnostics::default();
+        let file = reader::read(text, &mut wrong);
+        let config = match file {
+            Some(file) => validate(&file, &mut wrong),
+            None => Self::default(),
+        };
+        wrong.into_result(config, Source { name, text })
+    }
+
+    /// Reads a configuration that the command line gives.
+    ///
+    /// # Errors
+    /// Something in it is wrong.
+    pub fn from_options(options: &Options) -> Result<Self, Error> {
+        let mut wrong = Diagnostics::default();
+        let (text, file) = options::read(options, &mut wrong);
+        let config = validate(&file, &mut wrong);
+        wrong.into_result(config, command_line(&text))
+    }
+}
+
+impl StaticRoute {
+    /// Reads `command` and the words of iproute2 behind it. `v6`: what
+    /// `default` means where no address tells. `way`: whether a next hop or a
+    /// network must be among the words.
+    ///
+    /// # Errors
+    /// Something in it is wrong.
+    pub fn from_words(
+        command: &str,
+        words: &[String],
+        v6: Option<bool>,
+        way: bool,
+    ) -> Result<Self, Error> {
+        let text = format!("{command} {}", words.join(" "));
+        let mut wrong = Diagnostics::default();
+        let entry = words::read(&text, command.len() + 1..text.len(), &mut wrong);
+        let route = entry.and_then(|entry| {
+            let route = route(&entry, v6, &mut wrong)?;
+            if way && route.via.is_none() && route.network.is_none() {
+                wrong.push(no_way(&entry));
+            }
+            Some(route)
+        });
+        // No route without a diagnostic: what is missing was reported.
+        wrong
+            .into_result(route, command_line(&text))?
+            .ok_or_else(|| {
+                Error::new(
+                    Kind::Usage,
+                    codes::USAGE,
+                    format!("`{text}` is not a route"),
+                )
+            })
+    }
+}
+
+fn command_line(text: &str) -> Source<'_> {
+    Source {
+        name: "command line",
+        text,
+    }
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    let unreadable = |error: &io::Error| {
+        let kind = match error.kind() {
+            io::ErrorKind::PermissionDenied => Kind::NotPermitted,
+            _ => Kind::Usage,
+        };
+        Error::new(
+            kind,
+            codes::CONFIG_UNREADABLE,
+            format!("cannot read {}", path.display()),
+        )
+        .cause(error)
+    };
+    let mut file = File::open(path).map_err(|error| unreadable(&error))?;
+    // Asked of the open file: the path may mean another one by now.
+    let meta = file.metadata().map_err(|error| unreadable(&error))?;
+    trusted(path, &meta)?;
+    let mut text = String::new();
+    Read::by_ref(&mut file)
+        .take(LONGEST)
+        .read_to_string(&mut text)
+        .map_err(|error| unreadable(&error))?;
+    Ok(text)
+}
+
+/// Who may write the file decides where root's router sends packets.
+fn trusted(path: &Path, meta: &Metadata) -> Result<(), Error> {
+    const GROUP_AND_OTHERS_WRITE: u32 = 0o022;
+    let mode = meta.permissions().mode();
+    if !meta.is_file() || mode & GROUP_AND_OTHERS_WRITE == 0 {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Usage,
+        codes::CONFIG_UNTRUSTED,
+        format!("others than its owner may write {}", path.display()),
+    )
+    .cause(format!("its mode is {:04o}", mode & 0o7777))
+    .help(format!("chmod go-w {}", path.display())))
+}

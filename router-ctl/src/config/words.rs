@@ -1,0 +1,94 @@
+//! A route in the words of iproute2: `PREFIX via IP dev NETWORK metric N src IP`.
+
+use toml::Spanned;
+
+use super::{
+    diagnostic::{Diagnostic, Diagnostics, Span},
+    file::Route,
+    suggest::nearest,
+};
+use crate::codes;
+
+const WORDS: [&str; 4] = ["via", "dev", "metric", "src"];
+const FORM: &str = "PREFIX via IP [dev NETWORK] [metric N] [src IP]";
+
+/// Reads the route that stands at `span` in `text`.
+pub(super) fn read(text: &str, span: Span, wrong: &mut Diagnostics) -> Option<Route> {
+    let mut words = split(text, span.clone());
+    let Some(to) = words.next() else {
+        wrong.push(
+            Diagnostic::new(codes::USAGE, "a route without destination")
+                .at(span, "a prefix, or `default`")
+                .help(FORM),
+        );
+        return None;
+    };
+    let mut route = Route {
+        span,
+        to: Some(to),
+        via: None,
+        network: None,
+        metric: None,
+        src: None,
+    };
+    while let Some(word) = words.next() {
+        let known = WORDS.contains(&word.get_ref().as_str());
+        if !known {
+            let help = nearest(word.get_ref(), WORDS).map_or_else(
+                || FORM.to_owned(),
+                |meant| format!("did you mean `{meant}`?"),
+            );
+            wrong.push(
+                Diagnostic::new(codes::USAGE, format!("unknown word `{}`", word.get_ref()))
+                    .at(word.span(), "not a word of a route")
+                    .help(help),
+            );
+            return None;
+        }
+        let Some(value) = words.next() else {
+            wrong.push(
+                Diagnostic::new(codes::USAGE, format!("nothing behind `{}`", word.get_ref()))
+                    .at(word.span(), "a value must follow")
+                    .help(FORM),
+            );
+            return None;
+        };
+        let twice = match word.get_ref().as_str() {
+            "via" => route.via.replace(value).is_some(),
+            "dev" => route.network.replace(value).is_some(),
+            "src" => route.src.replace(value).is_some(),
+            _ => {
+                let Ok(metric) = value.get_ref().parse() else {
+                    wrong.push(
+                        Diagnostic::new(
+                            codes::BAD_VALUE,
+                            format!("metric `{}` is not a number", value.get_ref()),
+                        )
+                        .at(value.span(), "0 to 4294967295"),
+                    );
+                    return None;
+                };
+                route
+                    .metric
+                    .replace(Spanned::new(value.span(), metric))
+                    .is_some()
+            }
+        };
+        if twice {
+            wrong.push(
+                Diagnostic::new(codes::USAGE, format!("`{}` twice", word.get_ref()))
+                    .at(word.span(), "given before"),
+            );
+        }
+    }
+    Some(route)
+}
+
+/// The words of `text` inside `span`, with their places.
+fn split(text: &str, span: Span) -> impl Iterator<Item = Spanned<String>> {
+    let part = &text[span.clone()];
+    part.split_ascii_whitespace().map(move |word| {
+        let start = span.start + (word.as_ptr().addr() - part.as_ptr().addr());
+        Spanned::new(start..start + word.len(), word.to_owned())
+    })
+}
