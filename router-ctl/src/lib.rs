@@ -8,4 +8,7 @@ pub mod codes;
 pub mod config;
 pub mod error;
 pub mod netlink;
+pub mod reconcile;
 pub mod service;
+pub mod sys;
+pub mod sysctl;

@@ -60,7 +60,8 @@ impl Netlink {
             links: self.links().await?,
             addresses: self.addresses().await?,
             routes: self.routes().await?,
-            custom_rules: self.has_custom_rules().await?,
+            custom_rules_v4: self.has_custom_rules(false).await?,
+            custom_rules_v6: self.has_custom_rules(true).await?,
         })
     }
 

@@ -72,20 +72,20 @@ impl Netlink {
         Ok(routes)
     }
 
-    /// Whether there are rules besides `local`, `main` and `default`.
+    /// Whether there are IPv4 (`v6`: IPv6) rules besides `local`, `main` and
+    /// `default`.
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub async fn has_custom_rules(&self) -> Result<bool, Error> {
-        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-            let mut request = RuleMessage::default();
-            request.header.family = family;
-            let answers = self.dump(RouteNetlinkMessage::GetRule(request)).await?;
-            if answers.iter().any(is_custom_rule) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+    pub async fn has_custom_rules(&self, v6: bool) -> Result<bool, Error> {
+        let mut request = RuleMessage::default();
+        request.header.family = if v6 {
+            AddressFamily::Inet6
+        } else {
+            AddressFamily::Inet
+        };
+        let answers = self.dump(RouteNetlinkMessage::GetRule(request)).await?;
+        Ok(answers.iter().any(is_custom_rule))
     }
 
     /// Changes the main table, with our protocol number.

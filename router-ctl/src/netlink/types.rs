@@ -224,8 +224,10 @@ pub struct Tables {
     pub addresses: Vec<Address>,
     /// Every route of every table, IPv4 and IPv6.
     pub routes: Vec<Route>,
-    /// There are rules besides the ones every namespace starts with.
-    pub custom_rules: bool,
+    /// There are IPv4 rules besides the ones every namespace starts with.
+    pub custom_rules_v4: bool,
+    /// The same for IPv6.
+    pub custom_rules_v6: bool,
 }
 
 impl Tables {

@@ -1,0 +1,176 @@
+//! `INGRESS`: what the program may believe of frames that come in on a network.
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use router_common::{
+    abi::{Ingress, Prefix4, Prefix6, ingress_flags as flags},
+    wire::{IfIndex, NetworkId},
+};
+
+use super::{Kernel, locals::Locals, place::Place};
+use crate::{
+    config::{Network, PcpPolicy},
+    netlink::types::{Route, RouteKind, TABLE_MAIN, Tables},
+};
+
+/// The prefixes that an entry holds, each by the gateway's address in it; the
+/// most specific first, because the first that matches decides.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Prefixes {
+    v4: Vec<Ipv4Net>,
+    v6: Vec<Ipv6Net>,
+}
+
+impl Prefixes {
+    pub(super) fn iter(&self) -> impl Iterator<Item = IpNet> {
+        let v4 = self.v4.iter().copied().map(IpNet::V4);
+        v4.chain(self.v6.iter().copied().map(IpNet::V6))
+    }
+}
+
+/// The prefixes of a device's addresses.
+///
+/// Left out: addresses that nobody can use yet or that are not global,
+/// point-to-point ones (the prefix is the other side's), single addresses
+/// (which have no hosts), and prefixes that hold local addresses which `LOCALS`
+/// cannot. A source of a prefix that is left out is a foreign one: slower to
+/// check, never wrong.
+pub(super) fn prefixes(ifindex: IfIndex, tables: &Tables, locals: &Locals) -> Prefixes {
+    let mut own: Vec<IpNet> = Vec::new();
+    for address in tables.addresses_of(ifindex) {
+        let net = address.address;
+        let usable = address.global && !address.tentative && !address.duplicate && !address.peer;
+        // A second address of the same prefix is in LOCALS.
+        let known = own.iter().any(|other| other.trunc() == net.trunc());
+        if usable && !known && net.prefix_len() < net.max_prefix_len() && !locals.hides_in(net) {
+            own.push(net);
+        }
+    }
+    own.sort_by_key(|net| std::cmp::Reverse(net.prefix_len()));
+    let mut prefixes = Prefixes::default();
+    for net in own {
+        match net {
+            IpNet::V4(net) if prefixes.v4.len() < Ingress::PREFIXES => prefixes.v4.push(net),
+            IpNet::V6(net) if prefixes.v6.len() < Ingress::PREFIXES => prefixes.v6.push(net),
+            _ => {}
+        }
+    }
+    prefixes
+}
+
+/// The entry of a network.
+pub(super) fn entry(
+    network: NetworkId,
+    config: &Network,
+    place: &Place<'_>,
+    mut prefixes: Prefixes,
+    locals: &Locals,
+    kernel: &Kernel,
+) -> Ingress {
+    // Since `prefixes` chose, LOCALS may have run out of room.
+    prefixes.v4.retain(|net| !locals.hides_in(IpNet::V4(*net)));
+    prefixes.v6.retain(|net| !locals.hides_in(IpNet::V6(*net)));
+
+    let mut entry = Ingress {
+        ifindex: place.link.ifindex,
+        network,
+        flags: entry_flags(config, place, &prefixes, locals, kernel),
+        mac: place.link.mac,
+        priority: priorities(place),
+        ..Ingress::default()
+    };
+    for (held, net) in entry.prefixes4.iter_mut().zip(&prefixes.v4) {
+        *held = Prefix4::new(net.addr().octets(), net.prefix_len());
+        entry.prefixes4_len += 1;
+    }
+    for (held, net) in entry.prefixes6.iter_mut().zip(&prefixes.v6) {
+        *held = Prefix6::new(net.addr().octets(), net.prefix_len());
+        entry.prefixes6_len += 1;
+    }
+    entry
+}
+
+fn entry_flags(
+    config: &Network,
+    place: &Place<'_>,
+    prefixes: &Prefixes,
+    locals: &Locals,
+    kernel: &Kernel,
+) -> u16 {
+    let ifindex = place.link.ifindex;
+    let global = &kernel.forwarding;
+    let interface = global.interfaces.get(&ifindex).copied().unwrap_or_default();
+    let believable = !kernel.tables.custom_rules_v4
+        && prefixes
+            .v4
+            .iter()
+            .all(|net| leads_back(*net, ifindex, &kernel.tables.routes));
+    [
+        (flags::UP, place.is_up()),
+        (flags::FORWARD_V4, interface.v4),
+        (
+            flags::FORWARD_V6,
+            // With proxy_ndp a destination may be this host's to answer.
+            (global.v6 || interface.v6_forced) && !global.v6_proxy_ndp && !interface.v6_disabled,
+        ),
+        (
+            flags::RP_FILTER,
+            global.rp_filter.max(interface.rp_filter) > 0,
+        ),
+        (flags::TRUST_PREFIXES, believable),
+        (
+            flags::CHECK_LOCALS,
+            prefixes.iter().any(|net| locals.has_others_in(net)),
+        ),
+        (flags::LOCALS_INCOMPLETE, locals.is_incomplete()),
+        (flags::KEEP_PCP, config.pcp == PcpPolicy::Keep),
+    ]
+    .into_iter()
+    .filter(|(_, set)| *set)
+    .fold(0, |all, (flag, _)| all | flag)
+}
+
+/// Whether every way back to a source inside `net` is by `ifindex`, so that no
+/// reverse lookup is needed: there is the connected route, and no route inside
+/// the prefix leads elsewhere. (Only IPv4 has rp_filter.)
+fn leads_back(net: Ipv4Net, ifindex: IfIndex, routes: &[Route]) -> bool {
+    let mut connected = false;
+    for route in routes {
+        let IpNet::V4(dst) = route.dst else { continue };
+        if !net.contains(&dst) {
+            continue;
+        }
+        let here =
+            !route.legs.is_empty() && route.legs.iter().all(|leg| leg.device == Some(ifindex));
+        let edge = dst.addr() == net.network() || dst.addr() == net.broadcast();
+        match route.kind {
+            RouteKind::Unicast if here => {
+                connected |= dst == net.trunc() && route.tos == 0 && route.table == TABLE_MAIN;
+            }
+            // CHECK_LOCALS finds these.
+            RouteKind::Local => {}
+            // The prefix's own are no hosts to begin with.
+            RouteKind::Broadcast if edge && dst.prefix_len() == 32 => {}
+            _ => return false,
+        }
+    }
+    connected
+}
+
+/// The device's ingress-qos-map, by PCP. Devices that are not VLAN devices have
+/// none, and neither has the untagged network: 0.
+fn priorities(place: &Place<'_>) -> [u8; 8] {
+    let mut priorities = [0; 8];
+    let map = place.link.vlan.iter().flat_map(|vlan| &vlan.ingress_qos);
+    for &(pcp, priority) in map {
+        let slot = usize::try_from(pcp)
+            .ok()
+            .and_then(|pcp| priorities.get_mut(pcp));
+        if let Some(slot) = slot {
+            *slot = match u8::try_from(priority) {
+                Ok(priority) if priority < 16 => priority,
+                _ => Ingress::PRIORITY_UNMAPPED,
+            };
+        }
+    }
+    priorities
+}

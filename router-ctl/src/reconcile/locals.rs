@@ -1,0 +1,114 @@
+//! Which addresses are the namespace's own: no other host may use them as a
+//! source, and the kernel drops what does.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use ipnet::IpNet;
+use router_common::abi::{LocalAddress, MAX_LOCALS};
+
+use crate::netlink::types::{RouteKind, Tables};
+
+/// The addresses that are the namespace's own.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Locals {
+    /// What `LOCALS` holds.
+    pub(super) addresses: BTreeSet<LocalAddress>,
+    /// Local routes to whole prefixes (`ip route add local 10.0.0.0/8 dev lo`),
+    /// which the map cannot hold.
+    wide: Vec<IpNet>,
+    /// The map had no room for these.
+    left_out: BTreeSet<LocalAddress>,
+}
+
+/// Collects them.
+///
+/// Of two sources: a device's address may have no local route for a moment,
+/// and a local route need not have an address. Loopback and IPv6 link-local
+/// addresses are left out: as sources the program passes them up anyway.
+pub(super) fn collect(tables: &Tables) -> Locals {
+    let mut locals = Locals::default();
+    for address in &tables.addresses {
+        locals.add(address.address.addr());
+    }
+    for route in &tables.routes {
+        if route.kind != RouteKind::Local {
+            continue;
+        }
+        if route.dst.prefix_len() == route.dst.max_prefix_len() {
+            locals.add(route.dst.addr());
+        } else if !route.dst.addr().is_loopback() {
+            locals.wide.push(route.dst);
+        }
+    }
+    locals
+}
+
+impl Locals {
+    fn add(&mut self, address: IpAddr) {
+        if !is_never_routed(address) {
+            self.addresses.insert(key(address));
+        }
+    }
+
+    /// Keeps as many as the map holds: first those inside `prefixes`, because
+    /// sources inside them are believed unless they are found here.
+    pub(super) fn limit(&mut self, prefixes: impl Iterator<Item = IpNet>) {
+        let limit = usize::try_from(MAX_LOCALS).unwrap_or(usize::MAX);
+        if self.addresses.len() <= limit {
+            return;
+        }
+        let prefixes: Vec<_> = prefixes.collect();
+        let (inside, outside): (BTreeSet<_>, BTreeSet<_>) = self
+            .addresses
+            .iter()
+            .copied()
+            .partition(|local| prefixes.iter().any(|prefix| contains(*prefix, local)));
+        let mut ordered = inside.into_iter().chain(outside);
+        self.addresses = ordered.by_ref().take(limit).collect();
+        self.left_out = ordered.collect();
+    }
+
+    /// Whether there are local addresses that the map does not hold.
+    pub(super) fn is_incomplete(&self) -> bool {
+        !self.wide.is_empty() || !self.left_out.is_empty()
+    }
+
+    /// Whether a prefix has local addresses that the map does not hold: then
+    /// no source inside it may be believed.
+    pub(super) fn hides_in(&self, prefix: IpNet) -> bool {
+        self.wide
+            .iter()
+            .any(|wide| wide.contains(&prefix) || prefix.contains(wide))
+            || self.left_out.iter().any(|local| contains(prefix, local))
+    }
+
+    /// Whether a prefix has more local addresses than its gateway.
+    pub(super) fn has_others_in(&self, prefix: IpNet) -> bool {
+        let gateway = key(prefix.addr());
+        self.addresses
+            .iter()
+            .any(|local| *local != gateway && contains(prefix, local))
+    }
+}
+
+fn is_never_routed(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_loopback(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local(),
+    }
+}
+
+fn key(address: IpAddr) -> LocalAddress {
+    match address {
+        IpAddr::V4(v4) => LocalAddress::v4(v4.octets()),
+        IpAddr::V6(v6) => LocalAddress::v6(v6.octets()),
+    }
+}
+
+fn contains(prefix: IpNet, local: &LocalAddress) -> bool {
+    let address = std::net::Ipv6Addr::from(local.octets);
+    let address = address
+        .to_ipv4_mapped()
+        .map_or(IpAddr::V6(address), IpAddr::V4);
+    prefix.contains(&address)
+}

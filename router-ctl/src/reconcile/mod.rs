@@ -1,0 +1,143 @@
+//! What the maps should hold: a pure function of the configuration and of the
+//! kernel's state.
+//!
+//! Principle (design.md 2): the maps repeat what the kernel would do. Where
+//! this cannot be said in the maps' terms, the entry says less and the packets
+//! pass up.
+//!
+//! The meaning of every field is in `router_common::abi`; the sections here say
+//! how it follows from the kernel's state: [`place`] which device is which
+//! network, [`ingress`], [`egress`], [`locals`], and [`diff`] how to get there.
+
+mod diff;
+mod egress;
+mod ingress;
+mod locals;
+mod place;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use router_common::{
+    abi::{Egress, Ingress, LocalAddress, ingress_index},
+    wire::{IfIndex, NetworkId, TrunkSlot},
+};
+
+pub use self::{
+    diff::{Operation, diff},
+    place::Absence,
+};
+use crate::{
+    config::{Config, Network},
+    netlink::types::Tables,
+    sysctl::Forwarding,
+};
+
+/// The kernel's state, as far as it decides what the maps hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kernel {
+    /// Devices, addresses, routes and rules.
+    pub tables: Tables,
+    /// Sysctls, by the devices of the networks.
+    pub forwarding: Forwarding,
+}
+
+/// What is asked for, apart from the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Any device may stand in for a sub-interface (tests on kernels without
+    /// 802.1Q).
+    pub stand_in: bool,
+    /// Trunks to which XDP can redirect frames.
+    pub transmitters: BTreeSet<TrunkSlot>,
+}
+
+/// What the maps hold, or should hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// `INGRESS`, by its index; what is missing is empty.
+    pub ingress: BTreeMap<u32, Ingress>,
+    /// `EGRESS`, by sub-interface.
+    pub egress: BTreeMap<IfIndex, Egress>,
+    /// `LOCALS`.
+    pub locals: BTreeSet<LocalAddress>,
+    /// `TX_PORTS`: the trunks that can be redirected to.
+    pub ports: BTreeMap<TrunkSlot, IfIndex>,
+}
+
+/// The outcome.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// What the maps should hold.
+    pub contents: Contents,
+    /// By network id: its device, or why XDP does not forward for it.
+    pub networks: Vec<Result<IfIndex, Absence>>,
+}
+
+/// The networks with their ids and their trunks' slots. Both are places in the
+/// configuration: the maps are made anew with every start of the daemon.
+pub fn numbered(config: &Config) -> impl Iterator<Item = (NetworkId, TrunkSlot, &Network)> {
+    config.networks.iter().zip(0..).filter_map(|(network, id)| {
+        let slot = config
+            .trunks
+            .iter()
+            .zip(0..)
+            .find(|(trunk, _)| trunk.interface == network.trunk)?
+            .1;
+        Some((NetworkId::new(id), TrunkSlot::new(slot), network))
+    })
+}
+
+/// What the maps should hold.
+#[must_use]
+pub fn reconcile(config: &Config, kernel: &Kernel, wanted: &Wanted) -> Plan {
+    let tables = &kernel.tables;
+    let mut plan = Plan::default();
+    let mut placed = Vec::new();
+    for (id, slot, network) in numbered(config) {
+        let place = place::place(network, tables, wanted.stand_in);
+        plan.networks.push(
+            place
+                .as_ref()
+                .map(|place| place.link.ifindex)
+                .map_err(Clone::clone),
+        );
+        if let Ok(place) = place {
+            placed.push((id, slot, network, place));
+        }
+    }
+
+    let mut locals = locals::collect(tables);
+    let contents = &mut plan.contents;
+    for (id, slot, network, place) in &placed {
+        let entry = egress::entry(*id, *slot, place, network.vlan, kernel);
+        contents.egress.insert(place.link.ifindex, entry);
+    }
+    let tos_priority_matters = contents.egress.values().any(egress::priority_matters);
+    let held: Vec<_> = placed
+        .iter()
+        .map(|(_, _, _, place)| ingress::prefixes(place.link.ifindex, tables, &locals))
+        .collect();
+    locals.limit(held.iter().flat_map(ingress::Prefixes::iter));
+    for ((id, slot, network, place), prefixes) in placed.iter().zip(held) {
+        let mut entry = ingress::entry(*id, network, place, prefixes, &locals, kernel);
+        if tos_priority_matters && !kernel.forwarding.tos_priority {
+            // The program gives IPv4 the priority of its TOS, as the kernel
+            // does unless ip_forward_update_priority is 0.
+            entry.flags &= !router_common::abi::ingress_flags::FORWARD_V4;
+        }
+        let index = ingress_index(u32::from(slot.get()), network.vlan.get());
+        contents.ingress.insert(index, entry);
+    }
+    contents.locals = locals.addresses;
+    for (trunk, slot) in config.trunks.iter().zip(0..) {
+        let slot = TrunkSlot::new(slot);
+        if let Some(link) = tables.link(&trunk.interface)
+            && wanted.transmitters.contains(&slot)
+        {
+            contents.ports.insert(slot, link.ifindex);
+        }
+    }
+    plan
+}

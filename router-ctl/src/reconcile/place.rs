@@ -1,0 +1,92 @@
+//! Which device is which network.
+
+use crate::{
+    config::Network,
+    netlink::types::{Link, Tables},
+};
+
+/// EtherType of 802.1Q tags.
+const IEEE_8021Q: u16 = 0x8100;
+
+/// Where a network is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'k> {
+    /// Its sub-interface; untagged: the trunk.
+    pub(super) link: &'k Link,
+    /// Its trunk.
+    pub(super) trunk: &'k Link,
+}
+
+impl Place<'_> {
+    /// Whether frames can come in and go out.
+    pub(super) fn is_up(&self) -> bool {
+        [self.link, self.trunk]
+            .iter()
+            .all(|link| link.up && link.carrier)
+    }
+}
+
+/// Why XDP does not forward for a network. Everything of it passes up.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Absence {
+    /// There is no such device.
+    #[error("missing")]
+    Missing,
+    /// There is no such trunk.
+    #[error("trunk missing")]
+    TrunkMissing,
+    /// There is one, but it is not the network's.
+    #[error("{0}")]
+    NotThis(String),
+}
+
+/// Finds a network's devices. `stand_in`: a device that is no VLAN device may
+/// stand in for a sub-interface.
+pub(super) fn place<'k>(
+    network: &Network,
+    tables: &'k Tables,
+    stand_in: bool,
+) -> Result<Place<'k>, Absence> {
+    let trunk = tables.link(&network.trunk).ok_or(Absence::TrunkMissing)?;
+    let link = tables.link(&network.interface).ok_or(Absence::Missing)?;
+    let not_this = |why: String| Err(Absence::NotThis(why));
+    if let Some(master) = link.master {
+        // A bridge, a bond or a VRF takes what comes in: it is no routed
+        // network, or one of another table.
+        let name = tables.link_of(master).map_or("another device", |m| &m.name);
+        return not_this(format!("{} is a port of {name}", link.name));
+    }
+    if network.vlan.is_untagged() {
+        if link.ifindex != trunk.ifindex {
+            return not_this(format!("{} is not the trunk", link.name));
+        }
+        return Ok(Place { link, trunk });
+    }
+    let Some(vlan) = &link.vlan else {
+        if stand_in && link.ifindex != trunk.ifindex {
+            return Ok(Place { link, trunk });
+        }
+        let kind = link.kind.as_deref().unwrap_or("hardware");
+        return not_this(format!("{} is a {kind} device, not 802.1Q", link.name));
+    };
+    if vlan.protocol != IEEE_8021Q {
+        return not_this(format!("{} is 802.1ad, not 802.1Q", link.name));
+    }
+    if vlan.vid != network.vlan.get() {
+        return not_this(format!(
+            "{} has VLAN {}, not {}",
+            link.name, vlan.vid, network.vlan
+        ));
+    }
+    if link.parent != Some(trunk.ifindex) {
+        let parent = match link.parent.and_then(|parent| tables.link_of(parent)) {
+            Some(parent) => &parent.name,
+            None => "a device of another network namespace",
+        };
+        return not_this(format!(
+            "{} stands on {parent}, not on {}",
+            link.name, trunk.name
+        ));
+    }
+    Ok(Place { link, trunk })
+}

@@ -1,0 +1,243 @@
+//! Sysctls of this network namespace, under `/proc/sys/net`.
+//!
+//! A sysctl is named by its path there, as in `ipv4/conf/eth0.100/forwarding`:
+//! the dots of interface names make sysctl(8)'s names ambiguous.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use router_common::wire::IfIndex;
+
+/// Where the sysctls are.
+#[derive(Clone, Debug)]
+pub struct Sysctls {
+    root: PathBuf,
+}
+
+impl Default for Sysctls {
+    fn default() -> Self {
+        Self::at("/proc/sys/net")
+    }
+}
+
+impl Sysctls {
+    /// Sysctls under `root`, for tests.
+    #[must_use]
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The value, without white space around it; `None`: this kernel, or this
+    /// interface, has no such sysctl.
+    ///
+    /// # Errors
+    /// If it is there and cannot be read.
+    pub fn read(&self, name: &str) -> io::Result<Option<String>> {
+        match fs::read_to_string(self.path(name)?) {
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The value as a number; `None`: there is no such sysctl, or it is not a
+    /// number.
+    ///
+    /// # Errors
+    /// If it is there and cannot be read.
+    pub fn number(&self, name: &str) -> io::Result<Option<u32>> {
+        Ok(self.read(name)?.and_then(|text| text.parse().ok()))
+    }
+
+    /// Writes the value.
+    ///
+    /// # Errors
+    /// If there is no such sysctl, or it cannot be written.
+    pub fn write(&self, name: &str, value: &str) -> io::Result<()> {
+        // Not `fs::write`: a missing sysctl must not become a file where the
+        // root is a test's.
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .truncate(true)
+            .open(self.path(name)?)?;
+        io::Write::write_all(&mut file, value.as_bytes())
+    }
+
+    /// Every name below `family/conf` (`ipv4` or `ipv6`): the interfaces, and
+    /// `all` and `default`.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn interfaces(&self, family: &str) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        let entries = match fs::read_dir(self.root.join(family).join("conf")) {
+            Ok(entries) => entries,
+            // Without IPv6.
+            Err(error) if is_missing(&error) => return Ok(names),
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// What decides whether and how the kernel forwards, for the namespace and
+    /// for `interfaces`.
+    ///
+    /// # Errors
+    /// If a sysctl is there and cannot be read.
+    pub fn forwarding<'a>(
+        &self,
+        interfaces: impl IntoIterator<Item = (IfIndex, &'a str)>,
+    ) -> io::Result<Forwarding> {
+        let number = |name: &str| Ok::<_, io::Error>(self.number(name)?.unwrap_or(0));
+        let mut forwarding = Forwarding {
+            rp_filter: number("ipv4/conf/all/rp_filter")?,
+            v6: number("ipv6/conf/all/forwarding")? != 0,
+            v6_proxy_ndp: number("ipv6/conf/all/proxy_ndp")? != 0,
+            v4_hash_policy: number("ipv4/fib_multipath_hash_policy")?,
+            v6_hash_policy: number("ipv6/fib_multipath_hash_policy")?,
+            tos_priority: self
+                .number("ipv4/ip_forward_update_priority")?
+                .is_none_or(|value| value != 0),
+            interfaces: BTreeMap::new(),
+        };
+        for (ifindex, name) in interfaces {
+            let v4 = |key| number(&format!("ipv4/conf/{name}/{key}"));
+            let v6 = |key| number(&format!("ipv6/conf/{name}/{key}"));
+            forwarding.interfaces.insert(
+                ifindex,
+                InterfaceForwarding {
+                    v4: v4("forwarding")? != 0,
+                    rp_filter: v4("rp_filter")?,
+                    v6_forced: v6("force_forwarding")? != 0,
+                    v6_disabled: v6("disable_ipv6")? != 0,
+                    v6_mtu: match v6("mtu")? {
+                        0 => None,
+                        mtu => Some(mtu),
+                    },
+                },
+            );
+        }
+        Ok(forwarding)
+    }
+
+    fn path(&self, name: &str) -> io::Result<PathBuf> {
+        let name = Path::new(name);
+        // Names come from the journal, too: they stay below the root.
+        let plain = name
+            .components()
+            .all(|part| matches!(part, std::path::Component::Normal(_)));
+        if !plain {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        Ok(self.root.join(name))
+    }
+}
+
+/// Whether there is no such sysctl, or its interface has gone.
+fn is_missing(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+        || matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENXIO))
+}
+
+/// Sysctls that decide whether and how the kernel forwards.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forwarding {
+    /// `ipv4.conf.all.rp_filter`: 0, 1 or 2.
+    pub rp_filter: u32,
+    /// `ipv6.conf.all.forwarding`.
+    pub v6: bool,
+    /// `ipv6.conf.all.proxy_ndp`: a destination may be answered by proxy.
+    pub v6_proxy_ndp: bool,
+    /// `ipv4.fib_multipath_hash_policy`: 0 is addresses only.
+    pub v4_hash_policy: u32,
+    /// The same for IPv6.
+    pub v6_hash_policy: u32,
+    /// `ipv4.ip_forward_update_priority`: forwarding sets `skb->priority` from
+    /// the TOS. The default.
+    pub tos_priority: bool,
+    /// By interface.
+    pub interfaces: BTreeMap<IfIndex, InterfaceForwarding>,
+}
+
+/// Those of one interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InterfaceForwarding {
+    /// `ipv4.conf.IF.forwarding`.
+    pub v4: bool,
+    /// `ipv4.conf.IF.rp_filter`: 0, 1 or 2.
+    pub rp_filter: u32,
+    /// `ipv6.conf.IF.force_forwarding` (6.17 and later).
+    pub v6_forced: bool,
+    /// `ipv6.conf.IF.disable_ipv6`: the kernel drops IPv6 that comes in or goes
+    /// out here.
+    pub v6_disabled: bool,
+    /// `ipv6.conf.IF.mtu` in bytes.
+    pub v6_mtu: Option<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(files: &[(&str, &str)]) -> (tempfile::TempDir, Sysctls) {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, value) in files {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, format!("{value}\n")).unwrap();
+        }
+        let sysctls = Sysctls::at(dir.path());
+        (dir, sysctls)
+    }
+
+    #[test]
+    fn interface_names_keep_their_dots() {
+        let name = "ipv4/conf/eth0.100/forwarding";
+        let (_dir, sysctls) = tree(&[(name, "0")]);
+        sysctls.write(name, "1").unwrap();
+        assert_eq!(sysctls.read(name).unwrap().as_deref(), Some("1"));
+        assert_eq!(sysctls.interfaces("ipv4").unwrap(), ["eth0.100"]);
+        assert!(sysctls.interfaces("ipv6").unwrap().is_empty());
+    }
+
+    #[test]
+    fn missing_sysctls_are_none_and_are_not_made() {
+        let (_dir, sysctls) = tree(&[]);
+        assert_eq!(sysctls.read("ipv4/ip_forward").unwrap(), None);
+        assert!(sysctls.write("ipv4/ip_forward", "1").is_err());
+        assert_eq!(sysctls.read("ipv4/ip_forward").unwrap(), None);
+    }
+
+    #[test]
+    fn names_stay_below_the_root() {
+        let (_dir, sysctls) = tree(&[]);
+        for name in ["/etc/passwd", "../x", "ipv4/../../x"] {
+            assert!(sysctls.read(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn forwarding_is_read_with_the_kernels_defaults() {
+        let (_dir, sysctls) = tree(&[
+            ("ipv4/conf/all/rp_filter", "2"),
+            ("ipv6/conf/all/forwarding", "1"),
+            ("ipv4/conf/eth0/forwarding", "1"),
+            ("ipv6/conf/eth0/mtu", "1280"),
+        ]);
+        let read = sysctls.forwarding([(IfIndex::new(3), "eth0")]).unwrap();
+        assert_eq!(read.rp_filter, 2);
+        assert!(read.v6 && read.tos_priority && !read.v6_proxy_ndp);
+        let eth0 = read.interfaces[&IfIndex::new(3)];
+        assert!(eth0.v4 && !eth0.v6_forced && !eth0.v6_disabled);
+        assert_eq!(eth0.v6_mtu, Some(1280));
+    }
+}
