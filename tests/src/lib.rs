@@ -1,1 +1,3 @@
-//! harness
+//! Harness of the tests and of the article's scenario.
+
+pub mod netns;
