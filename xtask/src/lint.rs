@@ -70,10 +70,7 @@ pub(crate) fn run_all() -> Result<Vec<Check>> {
         if let Verdict::Skipped(reason) = &verdict {
             step::note(&format!("SKIP lint {name}: {reason}"));
         }
-        checks.push(Check {
-            name,
-            verdict,
-        });
+        checks.push(Check { name, verdict });
     }
     Ok(checks)
 }

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Write as _};
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -78,6 +79,8 @@ pub(crate) struct Outcome {
     exit: Option<i32>,
     /// The command was started.
     begun: bool,
+    /// An empty line was read and not shown yet.
+    blank: bool,
     timed_out: bool,
     /// The last lines of the console, for a guest that did not get there.
     console: VecDeque<String>,
@@ -259,7 +262,15 @@ fn take_line(outcome: &mut Outcome, line: &str, on_line: &mut dyn FnMut(&str)) -
         return false;
     }
     if outcome.begun {
-        on_line(line);
+        // Held back: the one before the exit line is the script's.
+        if mem::take(&mut outcome.blank) {
+            on_line("");
+        }
+        if line.is_empty() {
+            outcome.blank = true;
+        } else {
+            on_line(line);
+        }
     }
     if outcome.console.len() == 30 {
         outcome.console.pop_front();
@@ -370,8 +381,17 @@ mod tests {
 
     #[test]
     fn only_the_commands_lines_are_shown() {
-        let (outcome, shown) = feed(&["[ 0.1] boot", BEGIN, "hello", "xtask-guest: exit 3", "x"]);
-        assert_eq!(shown, ["hello"]);
+        let (outcome, shown) = feed(&[
+            "[ 0.1] boot",
+            BEGIN,
+            "hello",
+            "",
+            "you",
+            "",
+            "xtask-guest: exit 3",
+            "x",
+        ]);
+        assert_eq!(shown, ["hello", "", "you"]);
         assert_eq!(outcome.status().unwrap(), 3);
     }
 

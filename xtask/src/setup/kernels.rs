@@ -140,18 +140,25 @@ fn is_kernel_part(name: &str) -> bool {
 }
 
 /// Makes an unpacked kernel bootable: modules at `lib/modules` with their
-/// index, then the stamp.
+/// index, the image at `boot/vmlinuz-VERSION`, then the stamp.
 fn finish(root: &Path) -> Result<()> {
-    if !root.join("lib/modules").is_dir() {
+    let modules = root.join("lib/modules");
+    if !modules.is_dir() {
         std::os::unix::fs::symlink("usr/lib", root.join("lib"))
             .with_context(|| format!("cannot link lib in {}", root.display()))?;
     }
-    let boot = root.join("boot");
-    let version = fs::read_dir(&boot)
-        .with_context(|| format!("cannot read {}", boot.display()))?
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .find_map(|name| Some(name.strip_prefix("vmlinuz-")?.to_owned()))
-        .with_context(|| format!("the packages left no kernel in {}", boot.display()))?;
+    let version = fs::read_dir(&modules)
+        .with_context(|| format!("the packages left no {}", modules.display()))?
+        .find_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .with_context(|| format!("the packages left nothing in {}", modules.display()))?;
+    let image = root.join("boot").join(format!("vmlinuz-{version}"));
+    if !image.is_file() {
+        // Newer Debian kernels keep it among the modules.
+        let packaged = modules.join(&version).join("vmlinuz");
+        fs::create_dir_all(root.join("boot"))
+            .and_then(|()| fs::hard_link(&packaged, &image))
+            .with_context(|| format!("the packages left no kernel at {}", packaged.display()))?;
+    }
     let depmod = paths::program("depmod").context("depmod is missing: install kmod")?;
     step::quiet(
         &format!("indexing the modules of {version}"),
