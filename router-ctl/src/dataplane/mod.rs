@@ -1,0 +1,151 @@
+//! The XDP program and its maps: the only place that knows aya.
+//!
+//! [`Dataplane`] is what the daemon asks for. [`XdpDataplane`] does it in the
+//! kernel, [`MemoryDataplane`] keeps it in memory: for tests, and for instances
+//! whose trunks are all `xdp = "off"`.
+
+mod kernel;
+mod maps;
+mod memory;
+mod pins;
+
+use std::{io, os::fd::BorrowedFd, path::PathBuf};
+
+use router_common::{
+    abi::Counter,
+    datapath::Reason,
+    wire::{IfIndex, NetworkId, TrunkSlot},
+};
+
+pub use self::{
+    kernel::{XdpDataplane, program_name},
+    memory::MemoryDataplane,
+    pins::PinDir,
+};
+use crate::reconcile::Operation;
+
+/// What the daemon asks of the packet path.
+pub trait Dataplane: Send + std::fmt::Debug + 'static {
+    /// Changes one map.
+    ///
+    /// # Errors
+    /// If the kernel refuses; the map is as it was.
+    fn apply(&mut self, operation: &Operation) -> Result<(), Error>;
+
+    /// Attaches the program to a trunk.
+    ///
+    /// # Errors
+    /// If the program cannot be loaded, or the kernel refuses to attach it.
+    fn attach(&mut self, request: &Attach) -> Result<Attachment, Error>;
+
+    /// Detaches the program from a trunk, if it is attached.
+    fn detach(&mut self, slot: TrunkSlot);
+
+    /// How the program is attached to a trunk; `None`: it is not.
+    fn attachment(&self, slot: TrunkSlot) -> Option<&Attachment>;
+
+    /// The program of a trunk, once an attempt was made to attach it.
+    fn program(&self, slot: TrunkSlot) -> Option<BorrowedFd<'_>>;
+
+    /// What has been counted since the maps were made, by all CPUs together;
+    /// zeros left out.
+    ///
+    /// # Errors
+    /// If a map cannot be read.
+    fn counters(&self) -> Result<Counters, Error>;
+}
+
+/// How large the maps are, and where they are pinned.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// Trunks of the configuration.
+    pub trunks: u32,
+    /// Networks of the configuration.
+    pub networks: u32,
+    /// Folder on a bpffs, for this instance and ABI.
+    pub pins: PathBuf,
+}
+
+/// What to attach where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attach {
+    /// The trunk's slot.
+    pub slot: TrunkSlot,
+    /// The trunk.
+    pub ifindex: IfIndex,
+    /// Its MTU in bytes: decides which program fits.
+    pub mtu: u32,
+    /// On the skb instead of in the driver.
+    pub generic: bool,
+}
+
+/// An attached program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// The trunk.
+    pub ifindex: IfIndex,
+    /// On the skb instead of in the driver.
+    pub generic: bool,
+    /// Name of the program.
+    pub program: &'static str,
+    /// Kernel id of the program.
+    pub prog_id: u32,
+    /// Tag of the program: the same for the same instructions.
+    pub prog_tag: u64,
+    /// Kernel id of the bpf_link.
+    pub link_id: u32,
+}
+
+/// What was counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Frames that were not forwarded.
+    pub kept: Vec<(Reason, Counter)>,
+    /// Frames that were forwarded, by ingress and egress network; `None`: there
+    /// are too many networks to count pairs.
+    pub forwarded: Vec<(NetworkId, Option<NetworkId>, Counter)>,
+}
+
+/// What can go wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The embedded object, or the maps that it asks for.
+    #[error("the kernel refuses the maps of the XDP object: {0}")]
+    Object(String),
+    /// The verifier, mostly.
+    #[error("the kernel refuses the program {program}: {reason}")]
+    Program {
+        /// Name of the program.
+        program: &'static str,
+        /// The verifier's last words, or the error.
+        reason: String,
+    },
+    /// The driver or the kernel.
+    #[error("the kernel refuses to attach the program: {reason}")]
+    Attach {
+        /// Its number.
+        errno: Option<i32>,
+        /// The error in words.
+        reason: String,
+    },
+    /// aya has attached the program over netlink instead of by a link. It is
+    /// still attached, and the caller's to detach.
+    #[error("the kernel attaches XDP programs, but gives no bpf_link")]
+    NotALink,
+    /// A map operation.
+    #[error("map {map}: {reason}")]
+    Map {
+        /// Name of the map.
+        map: &'static str,
+        /// The error in words.
+        reason: String,
+    },
+    /// A folder of pins.
+    #[error("{}: {source}", path.display())]
+    Pins {
+        /// The folder.
+        path: PathBuf,
+        /// The error.
+        source: io::Error,
+    },
+}
