@@ -1,0 +1,365 @@
+//! Rows of the test tables, and what every row is held to.
+//!
+//! * the XDP action, and the output bytes: a forwarded frame equals the one
+//!   that etherparse builds from the description, a passed one its input;
+//! * exactly one counter moved, by one frame and the input's length;
+//! * the kernel, asked with the same packet, does the same: what XDP forwards
+//!   it forwards to the same network with the same bytes. What it makes of
+//!   packets that pass up is asked where the row says so.
+
+use std::fmt::Write as _;
+
+use router_common::{abi::Counter, datapath::Reason};
+
+use super::{Network, Outcome, Record, Scene, XDP_PASS, XDP_REDIRECT, XDP_TX};
+use crate::packet::{Decoded, Frame, Mac, Tag};
+
+/// What must become of a frame.
+#[derive(Clone, Copy, Debug)]
+pub enum Expect {
+    /// XDP forwards it.
+    Forward {
+        /// Ingress network.
+        from: Network,
+        /// Egress network.
+        to: Network,
+        /// The next hop's MAC.
+        via: Mac,
+        /// The tag that leaves.
+        tag: Option<Tag>,
+    },
+    /// XDP passes it up, byte-identical.
+    Up(Reason),
+}
+
+/// What the kernel must do with the same packet.
+#[derive(Clone, Copy, Debug)]
+enum Kernel {
+    /// Not asked.
+    Unasked,
+    /// Forwards it, to this network.
+    Forwards(Network, Mac),
+    /// Lets nothing out at all.
+    Drops,
+    /// Lets no more out than an answer on the ingress network.
+    Answers,
+}
+
+/// To the host of `to`.
+#[must_use]
+pub const fn forward(from: Network, to: Network) -> Expect {
+    Expect::Forward {
+        from,
+        to,
+        via: to.host_mac(),
+        tag: to.tag(),
+    }
+}
+
+/// Passed to the kernel for this reason.
+#[must_use]
+pub const fn up(reason: Reason) -> Expect {
+    Expect::Up(reason)
+}
+
+impl Expect {
+    /// By the second router of the egress network.
+    #[must_use]
+    pub const fn by_router(self) -> Self {
+        match self {
+            Self::Forward { from, to, tag, .. } => Self::Forward {
+                from,
+                to,
+                via: to.router_mac(),
+                tag,
+            },
+            Self::Up(_) => self,
+        }
+    }
+
+    /// With this VID in the tag that leaves.
+    #[must_use]
+    pub const fn vid(self, vid: u16) -> Self {
+        match self {
+            Self::Forward { from, to, via, .. } => Self::Forward {
+                from,
+                to,
+                via,
+                tag: Some(Tag::dot1q(vid)),
+            },
+            Self::Up(_) => self,
+        }
+    }
+
+    /// With this priority in the tag that leaves.
+    #[must_use]
+    pub const fn priority(self, pcp: u8, dei: bool) -> Self {
+        match self {
+            Self::Forward {
+                from,
+                to,
+                via,
+                tag: Some(tag),
+            } => Self::Forward {
+                from,
+                to,
+                via,
+                tag: Some(tag.priority(pcp, dei)),
+            },
+            other => other,
+        }
+    }
+
+    /// Action, bytes and counter for `frame`.
+    fn outcome(&self, frame: &Frame, becomes: Option<&Frame>) -> (Outcome, Record) {
+        match self {
+            Self::Forward { from, to, via, tag } => {
+                let outcome = Outcome {
+                    action: if from.trunk() == to.trunk() {
+                        XDP_TX
+                    } else {
+                        XDP_REDIRECT
+                    },
+                    bytes: match becomes {
+                        Some(becomes) => becomes.bytes(),
+                        None => frame.routed(*via, to.gateway_mac(), *tag).bytes(),
+                    },
+                };
+                let record = Record::Forwarded(from.id().into(), to.id().into());
+                (outcome, record)
+            }
+            Self::Up(reason) => {
+                let outcome = Outcome {
+                    action: XDP_PASS,
+                    bytes: frame.bytes(),
+                };
+                (outcome, Record::Kept(*reason))
+            }
+        }
+    }
+}
+
+/// A row: conformance case, what it is about, the frame, its fate.
+#[derive(Clone, Debug)]
+pub struct Row {
+    case: u16,
+    what: String,
+    frame: Frame,
+    expect: Expect,
+    becomes: Option<Frame>,
+    kernel: Kernel,
+    ingress: Network,
+}
+
+/// A row whose frame comes in on network A, or where `expect` says.
+#[must_use]
+pub fn row(case: u16, what: impl Into<String>, frame: Frame, expect: Expect) -> Row {
+    let (kernel, ingress) = match expect {
+        Expect::Forward { from, to, via, .. } => (Kernel::Forwards(to, via), from),
+        Expect::Up(_) => (Kernel::Unasked, Network::A),
+    };
+    Row {
+        case,
+        what: what.into(),
+        frame,
+        expect,
+        becomes: None,
+        kernel,
+        ingress,
+    }
+}
+
+impl Row {
+    /// The frame that leaves, where its patches do not leave with it.
+    #[must_use]
+    pub fn becomes(mut self, frame: Frame) -> Self {
+        self.becomes = Some(frame);
+        self
+    }
+
+    /// It comes in on this network.
+    #[must_use]
+    pub fn on(mut self, ingress: Network) -> Self {
+        self.ingress = ingress;
+        self
+    }
+
+    /// It passes up, and the kernel forwards it to this network's host.
+    #[must_use]
+    pub fn kernel_forwards(mut self, to: Network) -> Self {
+        self.kernel = Kernel::Forwards(to, to.host_mac());
+        self
+    }
+
+    /// It passes up, and the kernel forwards it to this network's router.
+    #[must_use]
+    pub fn kernel_forwards_by_router(mut self, to: Network) -> Self {
+        self.kernel = Kernel::Forwards(to, to.router_mac());
+        self
+    }
+
+    /// It passes up, and nothing leaves the kernel.
+    #[must_use]
+    pub fn kernel_drops(mut self) -> Self {
+        self.kernel = Kernel::Drops;
+        self
+    }
+
+    /// It passes up, and the kernel answers the sender.
+    #[must_use]
+    pub fn kernel_answers(mut self) -> Self {
+        self.kernel = Kernel::Answers;
+        self
+    }
+
+    /// The kernel is not asked: it could not see this frame as it is, or
+    /// would change state by it.
+    #[must_use]
+    pub fn kernel_unasked(mut self) -> Self {
+        self.kernel = Kernel::Unasked;
+        self
+    }
+}
+
+impl Scene {
+    /// Runs the rows; what is wrong is told by [`Scene::finish`], all at once.
+    ///
+    /// # Panics
+    /// When the kernel refuses to run a frame or to read a counter.
+    pub fn check(&mut self, rows: impl IntoIterator<Item = Row>) {
+        for row in rows {
+            self.rows += 1;
+            let mut wrong = self.program_wrong(&row);
+            wrong.extend(self.kernel_wrong(&row));
+            if !wrong.is_empty() {
+                let mut text = format!("case {}: {}", row.case, row.what);
+                for line in wrong {
+                    let _ = write!(text, "\n    {line}");
+                }
+                self.failures.push(text);
+            }
+        }
+    }
+
+    /// What the program did wrong with this row.
+    fn program_wrong(&mut self, row: &Row) -> Vec<String> {
+        let input = row.frame.bytes();
+        let (expected, record) = row.expect.outcome(&row.frame, row.becomes.as_ref());
+        let outcome = self
+            .router
+            .run(&input)
+            .unwrap_or_else(|e| panic!("case {}: {}: {e:?}", row.case, row.what));
+        let counters = self.router.counters().unwrap_or_else(|e| panic!("{e:?}"));
+        let moved = counters.since(&self.counted);
+        self.counted = counters;
+
+        let mut wrong = Vec::new();
+        if outcome.action != expected.action {
+            wrong.push(format!(
+                "action {}, expected {}",
+                action(outcome.action),
+                action(expected.action)
+            ));
+        }
+        if outcome.bytes != expected.bytes {
+            wrong.push(format!("bytes    {}", describe(&outcome.bytes)));
+            wrong.push(format!("expected {}", describe(&expected.bytes)));
+        }
+        let by = Counter {
+            packets: 1,
+            bytes: input.len() as u64,
+        };
+        if moved != [(record, by)] {
+            let moved: Vec<String> = moved
+                .iter()
+                .map(|(record, by)| format!("{record} by {}/{}", by.packets, by.bytes))
+                .collect();
+            wrong.push(format!(
+                "counted {}, expected {record} by 1/{}",
+                if moved.is_empty() {
+                    "nothing".to_owned()
+                } else {
+                    moved.join(", ")
+                },
+                by.bytes
+            ));
+        }
+        wrong
+    }
+
+    /// Where the kernel did not do what the row says.
+    fn kernel_wrong(&self, row: &Row) -> Option<String> {
+        if matches!(row.kernel, Kernel::Unasked) {
+            return None;
+        }
+        let came = self.wires.exchange(
+            row.ingress,
+            &row.frame.clone().tags(&[]).bytes(),
+            !matches!(row.kernel, Kernel::Drops),
+        );
+        let fine = match row.kernel {
+            Kernel::Unasked => true,
+            Kernel::Drops => came.is_empty(),
+            Kernel::Answers => {
+                matches!(came.as_slice(), [(network, _)] if *network == row.ingress)
+            }
+            Kernel::Forwards(to, via) => {
+                // The kernel trims what is behind the packet.
+                let packet = match &row.becomes {
+                    Some(becomes) => becomes.clone().tags(&[]),
+                    None => row.frame.routed(via, to.gateway_mac(), None),
+                };
+                came == [(to, packet.trailer(0).bytes())]
+            }
+        };
+        if fine {
+            return None;
+        }
+        let came: Vec<String> = came
+            .iter()
+            .map(|(network, frame)| format!("on {network:?}: {}", describe(frame)))
+            .collect();
+        Some(format!(
+            "the kernel should: {:?}; what left it: {came:#?}",
+            row.kernel
+        ))
+    }
+
+    /// Fails the test if a row failed.
+    ///
+    /// # Panics
+    /// With every row that failed.
+    pub fn finish(self) {
+        let failed = self.failures.len();
+        println!("{} rows, {failed} failed", self.rows);
+        assert!(
+            failed == 0,
+            "{failed} of {} rows failed:\n{}",
+            self.rows,
+            self.failures.join("\n")
+        );
+    }
+}
+
+fn action(number: u32) -> &'static str {
+    match number {
+        XDP_PASS => "pass",
+        XDP_TX => "tx",
+        XDP_REDIRECT => "redirect",
+        0 => "aborted",
+        1 => "drop",
+        _ => "unknown",
+    }
+}
+
+/// A frame in words and in hex.
+fn describe(frame: &[u8]) -> String {
+    let mut text = format!("{} bytes", frame.len());
+    if let Some(decoded) = Decoded::read(frame) {
+        let _ = write!(text, " {decoded}");
+    }
+    for byte in frame.iter().take(58) {
+        let _ = write!(text, " {byte:02x}");
+    }
+    text
+}

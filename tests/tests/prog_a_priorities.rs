@@ -1,0 +1,160 @@
+//! Conformance section A, cases 9 and 10: PCP and DEI, in and out.
+//!
+//! What the kernel's VLAN device writes: the egress-qos-map of `skb->priority`,
+//! and DEI 0. The priority of a forwarded IPv4 packet comes from its TOS
+//! (`rt_tos2priority`), of an IPv6 packet from the ingress-qos-map.
+
+use router_common::{
+    abi::{Ingress, ingress_flags},
+    datapath::Reason,
+};
+use router_tests::{
+    packet::Tag,
+    prog::{
+        Network::{A, B, C, N, U},
+        Scene, forward, row, up,
+    },
+};
+
+/// Every PCP and DEI.
+fn priorities() -> impl Iterator<Item = (u8, bool)> {
+    (0..8).flat_map(|pcp| [(pcp, false), (pcp, true)])
+}
+
+/// An egress-qos-map in which no two neighbours are alike.
+fn egress_map() -> [u8; 16] {
+    core::array::from_fn(|priority| [7, 3, 5, 1, 6, 0, 4, 2][priority % 8])
+}
+
+/// `skb->priority` by TOS, from the table in net/ipv4/route.c, written out:
+/// best effort 0, filler 1, bulk 2, interactive bulk 4, interactive 6.
+const TOS_PRIORITY: [u8; 16] = [0, 1, 0, 0, 2, 2, 2, 2, 6, 6, 6, 6, 4, 4, 4, 4];
+
+#[test]
+fn matched_by_vid_alone() {
+    let Some(mut scene) = Scene::open("matched_by_vid_alone") else {
+        return;
+    };
+    for (pcp, dei) in priorities() {
+        let what = format!("PCP {pcp} DEI {dei}: an empty map writes 0");
+        let v4 = A.v4_to(B).priority(pcp, dei);
+        let v6 = A.v6_to(B).priority(pcp, dei);
+        let popped = A.v4_to(N).priority(pcp, dei);
+        let other = A.v6_to(C).priority(pcp, dei);
+        scene.check([
+            row(9, what.clone(), v4, forward(A, B)),
+            row(9, what.clone(), v6, forward(A, B)),
+            row(9, what.clone(), popped, forward(A, N)),
+            row(9, what, other, forward(A, C)),
+        ]);
+    }
+    scene.finish();
+}
+
+#[test]
+fn ipv4_priority_comes_from_tos() {
+    let Some(mut scene) = Scene::open("ipv4_priority_comes_from_tos") else {
+        return;
+    };
+    let map = egress_map();
+    scene.change_egress(B, |entry| entry.pcp = map);
+    // It must make no difference for IPv4.
+    scene.change_ingress(A, |entry| entry.priority = [3; 8]);
+    for tos in 0..=u8::MAX {
+        let priority = TOS_PRIORITY[usize::from((tos & 0x1e) >> 1)];
+        let expect = forward(A, B).priority(map[usize::from(priority)], false);
+        let pcp = tos % 8;
+        let frame = A.v4_to(B).tos(tos).priority(pcp, tos % 3 == 0);
+        scene.check([row(10, format!("TOS {tos:#04x}, PCP {pcp}"), frame, expect)]);
+        let expect = forward(N, B).priority(map[usize::from(priority)], false);
+        let frame = N.v4_to(B).tos(tos);
+        scene.check([row(10, format!("TOS {tos:#04x}, untagged"), frame, expect)]);
+    }
+    scene.finish();
+}
+
+#[test]
+fn ipv6_priority_comes_from_the_ingress_map() {
+    let Some(mut scene) = Scene::open("ipv6_priority_comes_from_the_ingress_map") else {
+        return;
+    };
+    let map = egress_map();
+    scene.change_egress(B, |entry| entry.pcp = map);
+    for ingress_map in [
+        [0; 8],
+        [0, 1, 2, 3, 4, 5, 6, 7],
+        [15, 14, 13, 12, 11, 10, 9, 8],
+    ] {
+        scene.change_ingress(A, |entry| entry.priority = ingress_map);
+        for (pcp, dei) in priorities() {
+            let priority = ingress_map[usize::from(pcp)];
+            let expect = forward(A, B).priority(map[usize::from(priority)], false);
+            let what = format!("{ingress_map:?}: PCP {pcp} DEI {dei}");
+            // The class must make no difference for IPv6.
+            let frame = A.v6_to(B).priority(pcp, dei).tos(0xb8);
+            scene.check([row(10, what, frame, expect)]);
+        }
+    }
+    // A frame without a tag has priority 0.
+    let expect = forward(N, B).priority(map[0], false);
+    scene.check([row(10, "untagged", N.v6_to(B), expect)]);
+    scene.finish();
+}
+
+#[test]
+fn priority_that_no_map_holds() {
+    let Some(mut scene) = Scene::open("priority_that_no_map_holds") else {
+        return;
+    };
+    scene.change_ingress(A, |entry| entry.priority[5] = Ingress::PRIORITY_UNMAPPED);
+    let v6 = |pcp| A.v6_to(B).priority(pcp, false);
+    let v4 = A.v4_to(B).priority(5, false);
+    scene.check([
+        row(10, "priority above 15", v6(5), up(Reason::PriorityUnmapped)).kernel_forwards(B),
+        row(10, "another PCP", v6(4), forward(A, B)),
+        row(10, "IPv4 does not ask the map", v4, forward(A, B)),
+    ]);
+    scene.finish();
+}
+
+#[test]
+fn kept_where_asked() {
+    let Some(mut scene) = Scene::open("kept_where_asked") else {
+        return;
+    };
+    let map = egress_map();
+    scene.change_egress(B, |entry| entry.pcp = map);
+    scene.change_egress(C, |entry| entry.pcp = map);
+    for network in [A, N] {
+        scene.change_ingress(network, |entry| entry.flags |= ingress_flags::KEEP_PCP);
+    }
+    for (pcp, dei) in priorities() {
+        let what = format!("PCP {pcp} DEI {dei} kept");
+        let v4 = A.v4_to(B).priority(pcp, dei);
+        let v6 = A.v6_to(C).priority(pcp, dei);
+        let popped = A.v4_to(U).priority(pcp, dei);
+        let tag = [Tag::dot1q(0).priority(pcp, dei)];
+        let tagged = N.v4_to(B).tags(&tag);
+        scene.check([
+            row(10, what.clone(), v4, forward(A, B).priority(pcp, dei)),
+            row(10, what.clone(), v6, forward(A, C).priority(pcp, dei)),
+            row(10, what.clone(), popped, forward(A, U)),
+            row(
+                10,
+                format!("{what} of a priority tag"),
+                tagged,
+                forward(N, B).priority(pcp, dei),
+            ),
+            row(
+                10,
+                "B keeps nothing",
+                B.v4_to(A).priority(pcp, dei),
+                forward(B, A),
+            ),
+        ]);
+    }
+    // Where there was none, the map gives one.
+    let pushed = forward(N, B).priority(map[6], false);
+    scene.check([row(10, "nothing to keep", N.v4_to(B).tos(0x10), pushed)]);
+    scene.finish();
+}
