@@ -1,5 +1,19 @@
 //! Harness of the tests and of the article's scenario.
+//!
+//! * no wire: [`packet`] builds and reads frames, [`prog`] runs the program
+//!   under `BPF_PROG_TEST_RUN`
+//! * a wire: [`netns`] and [`topology`] are the machines, [`pass`] the XDP
+//!   program of their switch ports, [`capture`] sees what is on the wire,
+//!   [`ping`] and [`transfer`] are the traffic, [`wait`] waits for it
+//! * [`sys`] has the system calls without a safe wrapper
 
+pub mod capture;
 pub mod netns;
 pub mod packet;
+pub mod pass;
+pub mod ping;
 pub mod prog;
+pub mod sys;
+pub mod topology;
+pub mod transfer;
+pub mod wait;

@@ -1,0 +1,50 @@
+//! The pass-everything XDP program of `tests/ebpf`, on a device.
+
+use anyhow::{Context as _, Result};
+use aya::{
+    EbpfLoader,
+    programs::{
+        Xdp,
+        links::FdLink,
+        xdp::{XdpLink, XdpMode},
+    },
+};
+
+use crate::netns::Netns;
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tests-ebpf.o"));
+
+/// The program, attached natively. Dropping it detaches; so does the end of
+/// this process.
+#[derive(Debug)]
+pub struct PassProgram {
+    _link: FdLink,
+}
+
+impl PassProgram {
+    /// Attaches it to a device of `netns`.
+    ///
+    /// # Errors
+    /// Where the device has a program, or its driver no native XDP.
+    pub fn attach(netns: &Netns, device: &str) -> Result<Self> {
+        netns
+            .run(|| attach(device))
+            .with_context(|| format!("cannot attach XDP to {device} of {}", netns.name()))
+    }
+}
+
+fn attach(device: &str) -> Result<PassProgram> {
+    // No CO-RE in it: vmlinux's BTF need not be parsed.
+    let mut object = EbpfLoader::new().btf(None).load(OBJECT)?;
+    let program: &mut Xdp = object
+        .program_mut("pass")
+        .context("the object has no program `pass`")?
+        .try_into()?;
+    program.load()?;
+    let id = program.attach(device, XdpMode::Driver)?;
+    // aya falls back to netlink without a word, and then nothing detaches it
+    // when this process is killed.
+    let link: XdpLink = program.take_link(id)?;
+    let link = FdLink::try_from(link).context("the kernel made no bpf_link")?;
+    Ok(PassProgram { _link: link })
+}

@@ -1,0 +1,99 @@
+//! Waiting: for a condition, never for a time.
+//!
+//! Limits are generous, as the same code runs under software emulation, ten
+//! times slower; a condition that holds ends the wait at once. SIGINT and its
+//! kin end every wait here, so that the caller cleans up.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::{SigSet, Signal};
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(20);
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// From now on SIGINT, SIGTERM and SIGHUP end waits instead of the process.
+/// To be called by the first thread before it starts others: they inherit what
+/// is blocked. Child processes do not: the standard library unblocks all.
+///
+/// # Errors
+/// The kernel's.
+pub fn catch_signals() -> Result<()> {
+    let mut signals = SigSet::empty();
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        signals.add(signal);
+    }
+    signals.thread_block().context("cannot block signals")?;
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            while signals.wait().is_ok() {
+                INTERRUPTED.store(true, Ordering::Relaxed);
+            }
+        })
+        .context("cannot start a thread")?;
+    Ok(())
+}
+
+/// Whether a signal has come.
+#[must_use]
+pub fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}
+
+/// Forgets a signal that was meant for somebody else, or has been obeyed.
+pub fn forget_interrupt() {
+    INTERRUPTED.store(false, Ordering::Relaxed);
+}
+
+/// Looks until there is an answer.
+///
+/// # Errors
+/// When `limit` is over (`what` says what was waited for), when a signal has
+/// come, and the look's own.
+pub fn until<T>(
+    what: &str,
+    limit: Duration,
+    mut look: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = look()? {
+            return Ok(answer);
+        }
+        if interrupted() {
+            bail!("interrupted");
+        }
+        if start.elapsed() > limit {
+            bail!("waited {} s for {what}, in vain", limit.as_secs());
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_ends_the_wait() {
+        let mut looks = 0;
+        let answer = until("three", Duration::from_secs(60), || {
+            looks += 1;
+            Ok((looks == 3).then_some("here"))
+        });
+        assert_eq!(answer.unwrap(), "here");
+    }
+
+    #[test]
+    fn a_wait_in_vain_says_for_what() {
+        let error = until("godot", Duration::ZERO, || Ok(None::<()>)).unwrap_err();
+        assert!(error.to_string().contains("godot"), "{error}");
+    }
+}
