@@ -248,3 +248,27 @@ pub(super) fn kind_of(status: StatusCode) -> Kind {
         .find(|kind| status_of(*kind) == status)
         .unwrap_or(Kind::Failed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_may_not_change() {
+        assert!(may_change(Access::Change).is_ok());
+        let refused = may_change(Access::Read).unwrap_err();
+        assert_eq!(refused.kind, Kind::NotPermitted);
+    }
+
+    #[test]
+    fn kinds_survive_the_way_to_the_client() {
+        for kind in [
+            Kind::Failed,
+            Kind::Usage,
+            Kind::NotPermitted,
+            Kind::Degraded,
+        ] {
+            assert_eq!(kind_of(status_of(kind)), kind);
+        }
+    }
+}

@@ -13,7 +13,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
-    net::{UnixStream, unix::UCred},
+    net::UnixStream,
     sync::Semaphore,
     task::JoinSet,
     time::{sleep, timeout},
@@ -44,8 +44,8 @@ pub(super) enum Access {
 }
 
 impl Access {
-    fn of(peer: UCred, daemon_uid: u32) -> Self {
-        if peer.uid() == 0 || peer.uid() == daemon_uid {
+    const fn of(peer_uid: u32, daemon_uid: u32) -> Self {
+        if peer_uid == 0 || peer_uid == daemon_uid {
             Self::Change
         } else {
             Self::Read
@@ -104,7 +104,7 @@ async fn converse(
     let Ok(peer) = stream.peer_cred() else {
         return Ok(());
     };
-    let router = router.layer(Extension(Access::of(peer, daemon_uid)));
+    let router = router.layer(Extension(Access::of(peer.uid(), daemon_uid)));
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME)
@@ -119,4 +119,18 @@ fn own_uid() -> u32 {
     UnixStream::pair()
         .and_then(|(end, _other)| end.peer_cred())
         .map_or(0, |cred| cred.uid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Access;
+
+    #[test]
+    fn root_and_the_daemons_own_user_may_change() {
+        assert_eq!(Access::of(0, 0), Access::Change);
+        assert_eq!(Access::of(0, 998), Access::Change);
+        assert_eq!(Access::of(998, 998), Access::Change);
+        assert_eq!(Access::of(1000, 0), Access::Read);
+        assert_eq!(Access::of(1000, 998), Access::Read);
+    }
 }

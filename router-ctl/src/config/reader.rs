@@ -314,7 +314,7 @@ impl<'t, 'w> Section<'t, 'w> {
             codes::WRONG_TYPE,
             format!("`{key}` must be {wanted}, not {found}"),
         )
-        .at(value.span(), format!("{found}"));
+        .at(value.span(), found);
         self.wrong.push(match help {
             Some(help) => diagnostic.help(help),
             None => diagnostic,

@@ -1,0 +1,123 @@
+//! Ways to a configuration: the command line, words, files on disk.
+
+use std::{fmt::Write as _, fs, os::unix::fs::PermissionsExt};
+
+use super::text_of;
+use crate::{
+    codes,
+    config::{Config, Options, StaticRoute, XdpMode},
+    error::Kind,
+};
+
+fn options(trunks: &[&str], networks: &[&str], routes: &[&str]) -> Options {
+    let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+    Options {
+        trunks: owned(trunks),
+        xdp: None,
+        networks: owned(networks),
+        routes: owned(routes),
+    }
+}
+
+#[test]
+fn options_make_the_same_configuration_as_a_file() {
+    let given = options(
+        &["enp0s3"],
+        &[
+            "mac10=100:172.16.10.1/24,fd00:10::1/64",
+            "mac20=200@enp0s3:172.16.20.1/24,fd00:20::1/64",
+            "uplink=untagged",
+        ],
+        &["10.9.0.0/16 via 172.16.10.9"],
+    );
+    let config = Config::from_options(&given).unwrap();
+    assert_eq!(
+        config,
+        Config::parse("example.toml", include_str!("../example.toml")).unwrap()
+    );
+
+    let xdp = Options {
+        xdp: Some("off".to_owned()),
+        ..given
+    };
+    assert_eq!(
+        Config::from_options(&xdp).unwrap().trunks[0].xdp,
+        XdpMode::Off
+    );
+}
+
+#[test]
+fn wrong_options() {
+    let mut all = String::new();
+    for given in [
+        options(&[], &["a=1"], &[]),
+        options(&["eth0"], &["mac10", "a=ten", "b=5@eth1:10.0.0.1"], &[]),
+        options(
+            &["eth0"],
+            &["a=1:10.0.0.1/24"],
+            &[
+                "",
+                "10.9.0.0/16 va 10.0.0.2",
+                "10.9.0.0/16 via",
+                "10.9.0.0/16 via 10.0.0.2 metric ten",
+                "default via 10.0.0.2 via 10.0.0.3",
+            ],
+        ),
+        Options {
+            xdp: Some("of".to_owned()),
+            ..options(&["eth0"], &["a=1"], &[])
+        },
+    ] {
+        let error = Config::from_options(&given).unwrap_err();
+        writeln!(all, "{}\n", text_of(&error)).unwrap();
+    }
+    assert_snapshot!(all);
+}
+
+#[test]
+fn routes_in_words() {
+    let read = |words: &str, v6, way| {
+        let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+        StaticRoute::from_words("routes add", &words, v6, way)
+    };
+    let route = read("default dev wan", Some(true), true).unwrap();
+    assert_eq!(route.to, "::/0".parse().unwrap());
+    assert_eq!(
+        read("default via 10.0.0.2", Some(true), true).unwrap().to,
+        "0.0.0.0/0".parse().unwrap()
+    );
+    assert_eq!(read("10.9.0.0/16", None, false).unwrap().via, None);
+    assert_snapshot!(text_of(&read("10.9.0.0/16", None, true).unwrap_err()));
+}
+
+#[test]
+fn files() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("router.toml");
+    let missing = Config::load(&path).unwrap_err();
+    assert_eq!(
+        (missing.kind, &*missing.code),
+        (Kind::Usage, codes::CONFIG_UNREADABLE)
+    );
+
+    fs::write(&path, include_str!("../example.toml")).unwrap();
+    let mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o644);
+    assert_eq!(Config::load(&path).unwrap().source.as_deref(), Some(&*path));
+    for writable in [0o664, 0o646] {
+        mode(writable);
+        let refused = Config::load(&path).unwrap_err();
+        assert_eq!(refused.code, codes::CONFIG_UNTRUSTED);
+        assert_eq!(
+            refused.help.unwrap(),
+            format!("chmod go-w {}", path.display())
+        );
+    }
+
+    mode(0o600);
+    fs::write(&path, [0xff, 0xfe]).unwrap();
+    assert_eq!(
+        Config::load(&path).unwrap_err().code,
+        codes::CONFIG_UNREADABLE
+    );
+}
