@@ -16,8 +16,11 @@ pub mod ingress_flags {
     /// `force_forwarding`), while `bpf_fib_lookup` looks at the interface's
     /// own flag alone.
     pub const FORWARD_V6: u16 = 1 << 2;
-    /// `rp_filter` is on (1 or 2, the larger of `all` and the interface's):
-    /// a source outside the prefixes below needs a reverse lookup.
+    /// The kernel validates sources here, so that one outside the prefixes
+    /// below needs a reverse lookup: `rp_filter` is on (1 or 2, the larger of
+    /// `all` and the interface's), or the namespace has policy rules or local
+    /// routes of its own, with which `fib_validate_source`
+    /// (net/ipv4/fib_frontend.c) always makes the full check.
     pub const RP_FILTER: u16 = 1 << 3;
     /// A source inside the prefixes below may be believed. Off where a more
     /// specific route or a policy rule could send it elsewhere, so that with
@@ -31,6 +34,9 @@ pub mod ingress_flags {
     pub const LOCALS_INCOMPLETE: u16 = 1 << 6;
     /// PCP and DEI go through unchanged (`pcp = "keep"`).
     pub const KEEP_PCP: u16 = 1 << 7;
+    /// `ip_forward_update_priority` is 0: IPv4 packets keep the priority that
+    /// the ingress-qos-map gave them, as IPv6 packets always do.
+    pub const KEEP_PRIORITY: u16 = 1 << 8;
 }
 
 /// An IPv4 prefix of the network, by the gateway's address in it.

@@ -72,14 +72,14 @@ pub(super) fn lookup_egress_v4<T: Tables>(
         egress_flags::MULTIPATH_V4_UNREPEATABLE,
         datagram.is_icmp_error(),
     )?;
-    // ip_forward sets skb->priority from the TOS, whatever the tag said.
-    Ok(forward(
-        frame,
-        ingress,
-        egress,
-        &hop,
-        tos_priority(datagram.tos),
-    ))
+    // ip_forward sets skb->priority from the TOS, whatever the tag said, unless
+    // its sysctl says otherwise.
+    let priority = if ingress.has(ingress_flags::KEEP_PRIORITY) {
+        ingress_priority(frame, ingress)?
+    } else {
+        tos_priority(datagram.tos)
+    };
+    Ok(forward(frame, ingress, egress, &hop, priority))
 }
 
 /// Where an IPv6 packet goes.
@@ -112,12 +112,19 @@ pub(super) fn lookup_egress_v6<T: Tables>(
         datagram.is_icmp_error(),
     )?;
     // ip6_forward leaves skb->priority as the VLAN device set it on the way in.
-    let pcp = frame.tag.map_or(0, |tci| tci.pcp().get());
-    let priority = ingress.priority[usize::from(pcp & 7)];
-    if priority == Ingress::PRIORITY_UNMAPPED {
-        return Err(Reason::PriorityUnmapped);
-    }
+    let priority = ingress_priority(frame, ingress)?;
     Ok(forward(frame, ingress, egress, &hop, priority))
+}
+
+/// `skb->priority` as the VLAN device set it from the tag
+/// (`vlan_get_ingress_priority`, net/8021q/vlan.h).
+#[inline(always)]
+fn ingress_priority(frame: &Frame, ingress: &Ingress) -> Result<u8, Reason> {
+    let pcp = frame.tag.map_or(0, |tci| tci.pcp().get());
+    match ingress.priority[usize::from(pcp & 7)] {
+        Ingress::PRIORITY_UNMAPPED => Err(Reason::PriorityUnmapped),
+        priority => Ok(priority),
+    }
 }
 
 /// Whether a packet may leave by the device that the kernel answered.
@@ -169,6 +176,7 @@ fn forward(
             from: ingress.network,
             to: egress.network,
         },
+        device: hop.ifindex,
         trunk: egress.trunk,
         destination: hop.destination,
         source: hop.source,

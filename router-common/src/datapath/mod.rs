@@ -70,9 +70,11 @@ pub fn decide<P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Forward, R
     match frame.layer3 {
         Layer3::V4 => {
             let datagram = ipv4::parse_datagram(packet, &frame)?;
-            source::check_v4(ingress, &datagram, tables)?;
+            let way_back = source::check_v4(ingress, &datagram, tables)?;
             // [flow]
-            lookup::lookup_egress_v4(&frame, ingress, &datagram, tables)
+            let forward = lookup::lookup_egress_v4(&frame, ingress, &datagram, tables)?;
+            source::check_way_back(way_back, ingress, &datagram, forward.device, tables)?;
+            Ok(forward)
         }
         Layer3::V6 => {
             let datagram = ipv6::parse_datagram(packet, &frame)?;

@@ -6,7 +6,9 @@
 use super::{Packet, Pair, Reason, Verdict, parse::Layer3};
 use crate::{
     checksum,
-    wire::{ETHERNET_LEN, EtherType, Ipv4View, Ipv6View, MacAddr, TAGGED_LEN, Tci, TrunkSlot},
+    wire::{
+        ETHERNET_LEN, EtherType, IfIndex, Ipv4View, Ipv6View, MacAddr, TAGGED_LEN, Tci, TrunkSlot,
+    },
 };
 
 /// A decision to forward.
@@ -14,6 +16,8 @@ use crate::{
 pub struct Forward {
     /// Networks, for the counter.
     pub pair: Pair,
+    /// Sub-interface that the packet leaves by.
+    pub device: IfIndex,
     /// Trunk that the frame leaves by.
     pub trunk: TrunkSlot,
     /// Next hop's MAC.

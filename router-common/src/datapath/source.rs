@@ -5,7 +5,19 @@
 //! rp_filter says: the kernel drops it, the helper checks nothing.
 
 use super::{Reason, Tables, ipv4::Datagram4, ipv6::Datagram6, tables::FibQuery};
-use crate::abi::{Ingress, LocalAddress, ingress_flags};
+use crate::{
+    abi::{Ingress, LocalAddress, ingress_flags},
+    wire::IfIndex,
+};
+
+/// Whether the way back to a source must still be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WayBack {
+    /// It is known, or the kernel does not ask.
+    Known,
+    /// `check_way_back`, once it is known where the packet goes.
+    Ask,
+}
 
 /// Checks the source of an IPv4 packet that came in on `ingress`.
 #[inline(always)]
@@ -13,26 +25,42 @@ pub(super) fn check_v4<T: Tables>(
     ingress: &Ingress,
     datagram: &Datagram4,
     tables: &T,
-) -> Result<(), Reason> {
+) -> Result<WayBack, Reason> {
     let local = LocalAddress::v4(datagram.source);
     match ingress.prefix4_of(datagram.source) {
         Some(prefix) if !prefix.is_host(datagram.source) => return Err(Reason::LocalSource),
         Some(_) => {
             check_known_prefix(ingress, &local, tables)?;
             if ingress.has(ingress_flags::TRUST_PREFIXES) {
-                return Ok(());
+                return Ok(WayBack::Known);
             }
         }
         None => check_foreign(ingress, &local, tables)?,
     }
-    if !ingress.has(ingress_flags::RP_FILTER) {
+    Ok(if ingress.has(ingress_flags::RP_FILTER) {
+        WayBack::Ask
+    } else {
+        WayBack::Known
+    })
+}
+
+/// Asks for the way back: the same packet the other way round, as the kernel
+/// asks (`__fib_validate_source` in `__mkroute_input`): as if it came in on the
+/// device `egress` by which this one leaves, and without a length. A multipath
+/// answer may name another leg than this one: then the kernel decides.
+#[inline(always)]
+pub(super) fn check_way_back<T: Tables>(
+    way_back: WayBack,
+    ingress: &Ingress,
+    datagram: &Datagram4,
+    egress: IfIndex,
+    tables: &T,
+) -> Result<(), Reason> {
+    if way_back == WayBack::Known {
         return Ok(());
     }
-    // The way back: the same packet the other way round, as the kernel asks
-    // (__fib_validate_source), without a length. A multipath answer may name
-    // another leg than this one: then the kernel decides.
     let back = FibQuery {
-        ifindex: ingress.ifindex,
+        ifindex: egress,
         source: datagram.destination,
         destination: datagram.source,
         class: [datagram.tos, 0, 0, 0],

@@ -116,6 +116,23 @@ fn pcp_follows_the_kernels_maps() {
     }
 }
 
+/// With `ip_forward_update_priority` off, IPv4 keeps the tag's priority too.
+#[test]
+fn priority_is_kept_where_the_sysctl_says_so() {
+    let mut tables = MemoryTables::new();
+    tables.out(B, |egress| egress.pcp[3] = 6);
+    tables.on_a(|ingress| {
+        ingress.flags |= ingress_flags::KEEP_PRIORITY;
+        ingress.priority[5] = 3;
+    });
+    let mut frame = v4();
+    frame.tag = Some((5, false, A.vid));
+    frame.v4_header().dscp = 10.try_into().unwrap();
+    let mut expected = frame.forwarded(B);
+    expected.tag = Some((6, false, B.vid));
+    assert_forwarded(&tables, &frame, &expected, Verdict::Transmit(pair(A, B)));
+}
+
 /// Case 10, `pcp = "keep"`; a pushed tag has nothing to keep.
 #[test]
 fn pcp_is_kept_where_asked() {
@@ -177,8 +194,9 @@ fn fib_is_asked_completely() {
     );
 }
 
-/// With rp_filter, a foreign source is looked up the other way round, without
-/// a length; the answer must be the network it came from.
+/// With rp_filter, a foreign source is looked up the other way round, as if the
+/// answer came in where the packet leaves, without a length; it must leave by
+/// the network the packet came from.
 #[test]
 fn foreign_sources_need_a_way_back() {
     let mut tables = MemoryTables::new();
@@ -201,9 +219,9 @@ fn foreign_sources_need_a_way_back() {
         let verdict = route(&mut MemoryPacket::new(&frame.build()), &tables);
         assert_eq!(verdict, expected, "way back: {way_back:?}");
         assert_eq!(
-            tables.asked()[0],
+            tables.asked()[1],
             Asked::Device(FibQuery {
-                ifindex: IfIndex::new(A.ifindex),
+                ifindex: IfIndex::new(B.ifindex),
                 source: B.v4(11),
                 destination: foreign,
                 class: [0; 4],
