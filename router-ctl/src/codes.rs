@@ -31,6 +31,8 @@ codes! {
     USAGE = "RC0001";
     /// Standard output or standard error could not be written.
     OUTPUT = "RC0002";
+    /// The event loop could not be started: out of memory or file descriptors.
+    RUNTIME = "RC0003";
 
     // RC01xx: the configuration
     /// The configuration file cannot be read.
@@ -90,10 +92,47 @@ codes! {
     DEGRADED = "RC0207";
 
     // RC03xx: the kernel's network configuration
+    /// The kernel's network configuration cannot be read or watched.
+    NETLINK = "RC0301";
+    /// The trunk does not exist.
+    TRUNK_MISSING = "RC0302";
+    /// There is a device of the sub-interface's name, but it is another kind
+    /// of device, or in use for something else.
+    INTERFACE_UNFIT = "RC0303";
+    /// The kernel refuses to make or change a device or its addresses.
+    INTERFACE_REFUSED = "RC0304";
+    /// A sysctl cannot be read or written.
+    SYSCTL = "RC0305";
+    /// An offload of the NIC cannot be switched as XDP needs it.
+    OFFLOAD = "RC0306";
+    /// The kernel refuses to change a route.
+    ROUTE_REFUSED = "RC0307";
+    /// There is such a route already.
+    ROUTE_EXISTS = "RC0308";
+    /// There is no such route, or it is not `proto router-ctl`.
+    ROUTE_MISSING = "RC0309";
+    /// The device or network that a route names does not exist.
+    DEVICE_UNKNOWN = "RC0310";
 
     // RC04xx: the XDP program
+    /// There is no bpffs, and none can be mounted.
+    BPFFS = "RC0401";
+    /// The kernel refuses the program or its maps.
+    PROGRAM_REFUSED = "RC0402";
+    /// The kernel or the driver refuses to attach the program.
+    ATTACH_REFUSED = "RC0403";
+    /// Another XDP program is attached to the trunk.
+    FOREIGN_PROGRAM = "RC0404";
+    /// A map cannot be read or written.
+    MAP = "RC0405";
 
     // RC05xx: journal and take-down
+    /// The journal cannot be read or written.
+    JOURNAL = "RC0501";
+    /// Something that was done could not be undone.
+    UNDO = "RC0502";
+    /// The daemon was ended while it was starting.
+    INTERRUPTED = "RC0503";
 }
 
 #[cfg(test)]

@@ -5,9 +5,14 @@
 
 pub mod api;
 pub mod codes;
+pub mod commands;
 pub mod config;
+pub mod daemon;
+pub mod dataplane;
 pub mod error;
+pub mod journal;
 pub mod netlink;
+mod output;
 pub mod reconcile;
 pub mod service;
 pub mod sys;

@@ -176,6 +176,12 @@ impl Journal {
         &self.entries
     }
 
+    /// The number that the next entry gets.
+    #[must_use]
+    pub fn next_id(&self) -> u64 {
+        self.next_id
+    }
+
     /// Announces an effect; do it after this.
     ///
     /// # Errors

@@ -105,7 +105,16 @@ impl Netlink {
         if let Err(error) = self.change(attach, 0).await {
             return Some(error);
         }
-        self.change(xdp_message(ifindex, -1, mode), 0).await.err()
+        self.detach_xdp(ifindex, generic).await.err()
+    }
+
+    /// Detaches the XDP program that was attached over netlink.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub async fn detach_xdp(&self, ifindex: IfIndex, generic: bool) -> Result<(), Error> {
+        let mode = if generic { XDP_SKB_MODE } else { XDP_DRV_MODE };
+        self.change(xdp_message(ifindex, -1, mode), 0).await
     }
 }
 

@@ -26,7 +26,7 @@ use router_common::{
 
 pub use self::{
     diff::{Operation, diff},
-    place::Absence,
+    place::{Absence, Place, place},
 };
 use crate::{
     config::{Config, Network},
@@ -96,14 +96,14 @@ pub fn reconcile(config: &Config, kernel: &Kernel, wanted: &Wanted) -> Plan {
     let mut plan = Plan::default();
     let mut placed = Vec::new();
     for (id, slot, network) in numbered(config) {
-        let place = place::place(network, tables, wanted.stand_in);
+        let found = place(network, tables, wanted.stand_in);
         plan.networks.push(
-            place
+            found
                 .as_ref()
                 .map(|place| place.link.ifindex)
                 .map_err(Clone::clone),
         );
-        if let Ok(place) = place {
+        if let Ok(place) = found {
             placed.push((id, slot, network, place));
         }
     }

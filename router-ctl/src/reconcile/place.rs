@@ -10,16 +10,17 @@ const IEEE_8021Q: u16 = 0x8100;
 
 /// Where a network is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place<'k> {
+pub struct Place<'k> {
     /// Its sub-interface; untagged: the trunk.
-    pub(super) link: &'k Link,
+    pub link: &'k Link,
     /// Its trunk.
-    pub(super) trunk: &'k Link,
+    pub trunk: &'k Link,
 }
 
 impl Place<'_> {
     /// Whether frames can come in and go out.
-    pub(super) fn is_up(&self) -> bool {
+    #[must_use]
+    pub fn is_up(&self) -> bool {
         [self.link, self.trunk]
             .iter()
             .all(|link| link.up && link.carrier)
@@ -42,7 +43,10 @@ pub enum Absence {
 
 /// Finds a network's devices. `stand_in`: a device that is no VLAN device may
 /// stand in for a sub-interface.
-pub(super) fn place<'k>(
+///
+/// # Errors
+/// Why it cannot be had.
+pub fn place<'k>(
     network: &Network,
     tables: &'k Tables,
     stand_in: bool,

@@ -1,0 +1,355 @@
+//! Bringing the networks up, in the order of design.md 5: trunks,
+//! sub-interfaces, gateways, forwarding, routes.
+//!
+//! What is as it should be is left alone and not journalled: it was there
+//! before. So a second start adopts what a first one left standing, and what
+//! the first one made stays in the journal as ours.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use tracing::info;
+
+use super::{fail, host::Host};
+use crate::{
+    codes,
+    config::{Config, Network, StaticRoute, Trunk, XdpMode},
+    error::{Error, Kind},
+    journal::Effect,
+    netlink::{
+        self, PROTOCOL,
+        types::{Link, RouteChange, RouteSpec, TABLE_MAIN, Tables},
+    },
+    reconcile,
+    sys::{self, Offload},
+};
+
+/// Brings everything up but XDP.
+pub(super) async fn bring_up(
+    config: &Config,
+    stand_in: bool,
+    host: &mut Host,
+) -> Result<(), Error> {
+    for trunk in &config.trunks {
+        prepare_trunk(trunk, host).await?;
+    }
+    for network in &config.networks {
+        prepare_sub_interface(network, stand_in, host).await?;
+        prepare_gateways(network, host).await?;
+    }
+    prepare_forwarding(config, host).await?;
+    if !config.routes.is_empty() {
+        let tables = host
+            .netlink
+            .tables()
+            .await
+            .map_err(|error| unreadable(&error))?;
+        for route in &config.routes {
+            prepare_route(config, route, &tables, host).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Up, promiscuous (sub-interfaces may have MACs of their own), and with the
+/// offloads as XDP needs them.
+async fn prepare_trunk(trunk: &Trunk, host: &mut Host) -> Result<(), Error> {
+    let interface = trunk.interface.clone();
+    let Some(link) = host.link(&interface).await? else {
+        return Err(Error::new(
+            Kind::Failed,
+            codes::TRUNK_MISSING,
+            format!("there is no interface {interface}"),
+        )
+        .help("see `ip -br link` for those there are"));
+    };
+    switch_up(&link, host).await?;
+    if !link.promiscuous {
+        host.perform(Effect::Promiscuous {
+            interface: interface.clone(),
+        })
+        .await?;
+    }
+    if trunk.xdp == XdpMode::Off {
+        return Ok(());
+    }
+    switch_off(&interface, Offload::RxVlan, host).await?;
+    switch_off(&interface, Offload::Lro, host).await
+}
+
+/// Switches an offload off that is on.
+pub(super) async fn switch_off(
+    interface: &str,
+    offload: Offload,
+    host: &mut Host,
+) -> Result<(), Error> {
+    // A driver that cannot say has no such offload.
+    if !sys::offload(interface, offload).unwrap_or(false) {
+        return Ok(());
+    }
+    host.perform(Effect::Offload {
+        interface: interface.into(),
+        offload,
+        before: true,
+    })
+    .await
+}
+
+async fn switch_up(link: &Link, host: &mut Host) -> Result<(), Error> {
+    if link.up {
+        return Ok(());
+    }
+    host.perform(Effect::Up {
+        interface: link.name.clone(),
+    })
+    .await
+}
+
+/// Adopts the sub-interface, or makes it.
+async fn prepare_sub_interface(
+    network: &Network,
+    stand_in: bool,
+    host: &mut Host,
+) -> Result<(), Error> {
+    if host.link(&network.interface).await?.is_none() {
+        host.perform(Effect::SubInterface {
+            interface: network.interface.clone(),
+            parent: network.trunk.clone(),
+            vlan: network.vlan.get(),
+        })
+        .await?;
+    }
+    let tables = read_devices(host).await?;
+    let place = reconcile::place(network, &tables, stand_in).map_err(|absence| {
+        Error::new(
+            Kind::Failed,
+            codes::INTERFACE_UNFIT,
+            format!(
+                "{} cannot be the sub-interface of network {}",
+                network.interface, network.name
+            ),
+        )
+        .cause(absence)
+        .help(format!(
+            "name another with `interface = ...`, or see `ip -d link show {}`",
+            network.interface
+        ))
+    })?;
+    switch_up(place.link, host).await
+}
+
+async fn prepare_gateways(network: &Network, host: &mut Host) -> Result<(), Error> {
+    let tables = read_devices(host).await?;
+    let Some(link) = tables.link(&network.interface) else {
+        return Ok(());
+    };
+    for gateway in &network.gateways {
+        let there = tables
+            .addresses_of(link.ifindex)
+            .any(|address| address.address == *gateway);
+        if !there {
+            host.perform(Effect::Address {
+                interface: network.interface.clone(),
+                address: *gateway,
+            })
+            .await?;
+        }
+    }
+    Ok(())
+}
+
+/// Forwarding for the namespace. Not for the networks' interfaces alone: with
+/// `ip_forward` the kernel also refuses ICMP redirects, and IPv6 forwarding is
+/// the namespace's by nature.
+async fn prepare_forwarding(config: &Config, host: &mut Host) -> Result<(), Error> {
+    if read(host, "ipv4/ip_forward")?.as_deref() == Some("0") {
+        // What ip_forward changes along with it, where going back to 0 does not
+        // bring it back.
+        note_dragged(host, "ipv4/conf/all/accept_redirects", "1")?;
+        for interface in interfaces(host, "ipv4")? {
+            note_dragged(host, &format!("ipv4/conf/{interface}/forwarding"), "0")?;
+        }
+        write(host, "ipv4/ip_forward", "0", "1").await?;
+    }
+    for network in &config.networks {
+        let name = format!("ipv4/conf/{}/forwarding", network.interface);
+        if read(host, &name)?.as_deref() == Some("0") {
+            write(host, &name, "0", "1").await?;
+        }
+    }
+    if read(host, "ipv6/conf/all/forwarding")?.as_deref() == Some("0") {
+        let tables = read_devices(host).await?;
+        for interface in interfaces(host, "ipv6")? {
+            note_dragged(host, &format!("ipv6/conf/{interface}/forwarding"), "0")?;
+            // First: a router with accept_ra = 1 forgets its default route.
+            let name = format!("ipv6/conf/{interface}/accept_ra");
+            let exists = tables.link(&interface).is_some();
+            if exists
+                && !is_made_by_us(host, &interface)
+                && read(host, &name)?.as_deref() == Some("1")
+            {
+                write(host, &name, "1", "2").await?;
+            }
+        }
+        write(host, "ipv6/conf/all/forwarding", "0", "1").await?;
+    }
+    Ok(())
+}
+
+/// Every interface, `default` too; `all` is what is written.
+fn interfaces(host: &Host, family: &str) -> Result<Vec<String>, Error> {
+    let mut names = host.sysctls.interfaces(family).map_err(|error| {
+        fail::io(
+            codes::SYSCTL,
+            format!("cannot list the sysctls of {family}"),
+            &error,
+        )
+    })?;
+    names.retain(|name| name != "all");
+    Ok(names)
+}
+
+fn read(host: &Host, name: &str) -> Result<Option<String>, Error> {
+    host.sysctls
+        .read(name)
+        .map_err(|error| fail::io(codes::SYSCTL, format!("cannot read {name}"), &error))
+}
+
+async fn write(host: &mut Host, name: &str, before: &str, after: &str) -> Result<(), Error> {
+    host.perform(Effect::Sysctl {
+        name: name.into(),
+        before: before.into(),
+        after: after.into(),
+    })
+    .await
+}
+
+/// Notes a sysctl that another one changes, unless undoing that one leaves it
+/// as it is now (`left`).
+fn note_dragged(host: &mut Host, name: &str, left: &str) -> Result<(), Error> {
+    match read(host, name)? {
+        Some(before) if before != left => host.note(Effect::Dragged {
+            name: name.into(),
+            before,
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn is_made_by_us(host: &Host, name: &str) -> bool {
+    host.journal.entries().iter().any(|entry| {
+        matches!(&entry.effect, Effect::SubInterface { interface, .. } if interface == name)
+    })
+}
+
+/// Installs a static route; one of ours that is in its place makes way.
+async fn prepare_route(
+    config: &Config,
+    route: &StaticRoute,
+    tables: &Tables,
+    host: &mut Host,
+) -> Result<(), Error> {
+    let spec = route_spec(config, route, tables)?;
+    let in_place = tables.routes.iter().find(|other| {
+        other.table == TABLE_MAIN
+            && other.dst == spec.dst
+            && other.metric == spec.metric
+            && other.tos == 0
+            && other.from.is_none()
+    });
+    let change = match in_place {
+        None => RouteChange::Add,
+        Some(other) if other.protocol == PROTOCOL => RouteChange::Replace,
+        Some(other) => {
+            return Err(Error::new(
+                Kind::Failed,
+                codes::ROUTE_EXISTS,
+                format!(
+                    "there is a route to {} with metric {} already",
+                    spec.dst, spec.metric
+                ),
+            )
+            .cause(format!("proto {}", netlink::protocol_name(other.protocol)))
+            .help("give this one another metric, or remove that one with `ip route del`"));
+        }
+    };
+    info!(?spec, ?change, "static route");
+    host.change_route(change, &spec).await?.map_err(|error| {
+        fail::refused(
+            codes::ROUTE_REFUSED,
+            format!("cannot install the route to {}", spec.dst),
+            &error,
+        )
+    })
+}
+
+/// The kernel's terms for a static route.
+pub(super) fn route_spec(
+    config: &Config,
+    route: &StaticRoute,
+    tables: &Tables,
+) -> Result<RouteSpec, Error> {
+    let interface = route.network.as_ref().map(|name| {
+        let network = config.networks.iter().find(|network| network.name == *name);
+        network.map_or(name.as_str(), |network| &network.interface)
+    });
+    let device = match interface {
+        None => None,
+        Some(name) => Some(
+            tables
+                .link(name)
+                .ok_or_else(|| {
+                    Error::new(
+                        Kind::Failed,
+                        codes::DEVICE_UNKNOWN,
+                        format!("there is no network or device {name}"),
+                    )
+                })?
+                .ifindex,
+        ),
+    };
+    Ok(RouteSpec {
+        dst: route.to.trunc(),
+        via: route.via,
+        // Link-local next hops are per device.
+        device: device.or_else(|| device_towards(config, route.via?, tables)),
+        metric: route.metric.unwrap_or(StaticRoute::DEFAULT_METRIC),
+        source: route.src,
+    })
+}
+
+/// The device of the network that a next hop is a host of.
+fn device_towards(
+    config: &Config,
+    via: IpAddr,
+    tables: &Tables,
+) -> Option<router_common::wire::IfIndex> {
+    let network = config.networks.iter().find(|network| {
+        network
+            .gateways
+            .iter()
+            .any(|net: &IpNet| net.contains(&via))
+    })?;
+    Some(tables.link(&network.interface)?.ifindex)
+}
+
+/// Devices and addresses: routes may be many.
+async fn read_devices(host: &Host) -> Result<Tables, Error> {
+    Ok(Tables {
+        links: host
+            .netlink
+            .links()
+            .await
+            .map_err(|error| unreadable(&error))?,
+        addresses: host
+            .netlink
+            .addresses()
+            .await
+            .map_err(|error| unreadable(&error))?,
+        ..Tables::default()
+    })
+}
+
+fn unreadable(error: &netlink::Error) -> Error {
+    fail::refused(codes::NETLINK, "cannot read the kernel's tables", error)
+}

@@ -1,0 +1,65 @@
+//! Failures below, in the words of the user.
+
+use crate::{
+    codes, dataplane,
+    error::{Error, Kind},
+    journal, netlink,
+};
+
+/// What the kernel refused over netlink.
+pub(super) fn refused(
+    code: &'static str,
+    message: impl Into<String>,
+    error: &netlink::Error,
+) -> Error {
+    let kind = kind_of(error.errno());
+    with_root(Error::new(kind, code, message).cause(error))
+}
+
+/// What a file operation failed with.
+pub(super) fn io(code: &'static str, message: impl Into<String>, error: &std::io::Error) -> Error {
+    with_root(Error::new(kind_of(error.raw_os_error()), code, message).cause(error))
+}
+
+/// The journal.
+pub(super) fn journal(error: &journal::Error) -> Error {
+    let (kind, help) = match error {
+        journal::Error::Io { source, .. } => (kind_of(source.raw_os_error()), None),
+        journal::Error::Corrupt { path, .. } => (
+            Kind::Failed,
+            Some(format!(
+                "see what it says, put back by hand what is still changed, and remove it: rm {}",
+                path.display()
+            )),
+        ),
+    };
+    let mut failed = Error::new(kind, codes::JOURNAL, "cannot use the journal").cause(error);
+    failed.help = help;
+    with_root(failed)
+}
+
+/// The packet path, apart from attaching.
+pub(super) fn dataplane(error: &dataplane::Error) -> Error {
+    use dataplane::Error as E;
+    let (code, message) = match error {
+        E::Object(_) | E::Program { .. } => (codes::PROGRAM_REFUSED, "cannot load the XDP program"),
+        E::Attach { .. } | E::NotALink => (codes::ATTACH_REFUSED, "cannot attach the XDP program"),
+        E::Map { .. } => (codes::MAP, "cannot use a map of the XDP program"),
+        E::Pins { .. } => (codes::BPFFS, "cannot pin the maps of the XDP program"),
+    };
+    Error::new(Kind::Failed, code, message).cause(error)
+}
+
+const fn kind_of(errno: Option<i32>) -> Kind {
+    match errno {
+        Some(libc::EPERM | libc::EACCES) => Kind::NotPermitted,
+        _ => Kind::Failed,
+    }
+}
+
+fn with_root(error: Error) -> Error {
+    match error.kind {
+        Kind::NotPermitted => error.help("the daemon needs root: run it with sudo"),
+        _ => error,
+    }
+}

@@ -1,0 +1,226 @@
+//! The daemon as the API sees it.
+
+use std::{net::IpAddr, sync::Arc};
+
+use tokio::sync::oneshot;
+
+use super::{
+    bringup,
+    engine::{Command, Shared},
+    fail,
+    host::Host,
+    view,
+};
+use crate::{
+    api::model::{NetworkStatus, Route, RouteAnswer, RouteChange, RouteVerb, Stats, Status},
+    codes,
+    config::StaticRoute,
+    error::{Error, Kind},
+    netlink::{self, types},
+    service::{RouteFilter, Service},
+};
+
+/// A running daemon.
+#[derive(Debug)]
+pub(super) struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Handle {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    fn read_stats(&self) -> Result<Stats, Error> {
+        let counters = match self.shared.dataplane().as_ref() {
+            Some(dataplane) => dataplane
+                .counters()
+                .map_err(|error| fail::dataplane(&error))?,
+            None => Default::default(),
+        };
+        Ok(view::stats(&self.shared.config, &counters))
+    }
+
+    /// The network that a source is a host of: packets from there come in by
+    /// its device.
+    fn device_of(&self, source: IpAddr) -> Result<router_common::wire::IfIndex, Error> {
+        let known = self.shared.known();
+        let addresses = &known.kernel.tables.addresses;
+        let mut own = addresses.iter().filter(|address| {
+            address.address.contains(&source)
+                && known
+                    .network_of(&self.shared.config, address.ifindex)
+                    .is_some()
+        });
+        own.next().map(|address| address.ifindex).ok_or_else(|| {
+            Error::new(
+                Kind::Failed,
+                codes::DEVICE_UNKNOWN,
+                format!("{source} is in none of the networks"),
+            )
+        })
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Command + Send,
+    ) -> Result<T, Error> {
+        let ending = || Error::new(Kind::NotRunning, codes::NOT_RUNNING, "the daemon is ending");
+        let (answer, answered) = oneshot::channel();
+        let sent = self.shared.commands.send(command(answer)).await;
+        sent.map_err(|_| ending())?;
+        answered.await.map_err(|_| ending())?
+    }
+}
+
+impl Service for Handle {
+    async fn status(&self) -> Result<Status, Error> {
+        let stats = self.read_stats()?;
+        let config = &self.shared.config;
+        let known = self.shared.known();
+        let health = known.health(config);
+        Ok(Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            instance: self.shared.instance.clone(),
+            state: health.state,
+            problems: health.problems,
+            pid: std::process::id(),
+            uptime_seconds: self.shared.started.elapsed().as_secs(),
+            config: config
+                .source
+                .as_ref()
+                .map(|path| path.display().to_string()),
+            trunks: known.trunks(config),
+            networks: known.networks(config),
+            stats,
+        })
+    }
+
+    async fn networks(&self) -> Result<Vec<NetworkStatus>, Error> {
+        Ok(self.shared.known().networks(&self.shared.config))
+    }
+
+    async fn routes(&self, filter: RouteFilter) -> Result<Vec<Route>, Error> {
+        let mut routes = self
+            .shared
+            .netlink
+            .routes()
+            .await
+            .map_err(|error| fail::refused(codes::NETLINK, "cannot read the routes", &error))?;
+        if filter.v4 != filter.v6 {
+            routes.retain(|route| route.dst.addr().is_ipv4() == filter.v4);
+        }
+        Ok(self.shared.known().routes(&self.shared.config, &routes))
+    }
+
+    async fn route_get(&self, dst: IpAddr, from: Option<IpAddr>) -> Result<RouteAnswer, Error> {
+        let from = match from {
+            Some(source) => Some((source, self.device_of(source)?)),
+            None => None,
+        };
+        let answer = self
+            .shared
+            .netlink
+            .lookup(dst, from)
+            .await
+            .map_err(|error| {
+                fail::refused(
+                    codes::ROUTE_REFUSED,
+                    format!("the kernel does not say where {dst} is"),
+                    &error,
+                )
+            })?;
+        let (network, vlan) = self
+            .shared
+            .known()
+            .name_of(&self.shared.config, answer.device);
+        Ok(RouteAnswer {
+            dst,
+            via: answer.via,
+            network,
+            vlan,
+            src: answer.source,
+            kind: answer.kind.name().into(),
+        })
+    }
+
+    async fn route_change(&self, change: RouteChange) -> Result<(), Error> {
+        self.ask(|answer| Command::Route(change, answer)).await
+    }
+
+    async fn stats(&self) -> Result<Stats, Error> {
+        self.read_stats()
+    }
+
+    async fn down(&self) -> Result<(), Error> {
+        self.ask(Command::Down).await
+    }
+}
+
+/// Changes a route as a user asked.
+pub(super) async fn change_route(
+    shared: &Shared,
+    host: &mut Host,
+    change: RouteChange,
+) -> Result<(), Error> {
+    let tables =
+        types::Tables {
+            links: host.netlink.links().await.map_err(|error| {
+                fail::refused(codes::NETLINK, "cannot read the devices", &error)
+            })?,
+            ..types::Tables::default()
+        };
+    let verb = change.verb;
+    let dst = change.dst;
+    let metric = match verb {
+        // Any metric.
+        RouteVerb::Del => Some(change.metric.unwrap_or(0)),
+        RouteVerb::Add | RouteVerb::Replace => change.metric,
+    };
+    let route = StaticRoute {
+        to: dst,
+        via: change.via,
+        network: change.network,
+        metric,
+        src: change.src,
+    };
+    let mut spec = bringup::route_spec(&shared.config, &route, &tables)?;
+    if verb == RouteVerb::Del && route.network.is_none() {
+        // Whatever device it is by.
+        spec.device = None;
+    }
+    let kind = match verb {
+        RouteVerb::Add => types::RouteChange::Add,
+        RouteVerb::Replace => types::RouteChange::Replace,
+        RouteVerb::Del => types::RouteChange::Delete,
+    };
+    host.change_route(kind, &spec)
+        .await?
+        .map_err(|error| refusal(verb, dst, &error))
+}
+
+fn refusal(verb: RouteVerb, dst: ipnet::IpNet, error: &netlink::Error) -> Error {
+    match (verb, error.errno()) {
+        (RouteVerb::Add, Some(libc::EEXIST)) => Error::new(
+            Kind::Failed,
+            codes::ROUTE_EXISTS,
+            format!("there is a route to {dst} with this metric already"),
+        )
+        .help("change it with `router-ctl routes replace`, or give this one another metric"),
+        (RouteVerb::Del, Some(libc::ESRCH)) => Error::new(
+            Kind::Failed,
+            codes::ROUTE_MISSING,
+            format!("there is no route to {dst} of `proto router-ctl`"),
+        )
+        .help("`router-ctl routes` shows those there are; those of others are theirs to remove"),
+        _ => {
+            let word = match verb {
+                RouteVerb::Add => "add",
+                RouteVerb::Replace => "replace",
+                RouteVerb::Del => "delete",
+            };
+            let message = format!("cannot {word} the route to {dst}");
+            fail::refused(codes::ROUTE_REFUSED, message, error)
+        }
+    }
+}

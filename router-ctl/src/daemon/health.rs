@@ -1,0 +1,219 @@
+//! Whether packets go through, and if not all of them, why and what mends it.
+
+use router_common::wire::IfIndex;
+
+use super::view::Known;
+use crate::{
+    api::model::{Problem, State},
+    config::{Config, Network, StaticRoute, Trunk, XdpMode},
+    netlink::types::Link,
+    reconcile::Absence,
+};
+
+/// The daemon's health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Health {
+    pub(super) state: State,
+    pub(super) problems: Vec<Problem>,
+}
+
+/// Judges what is known.
+pub(super) fn judge(config: &Config, known: &Known) -> Health {
+    let mut problems = Vec::new();
+    for (at, trunk) in config.trunks.iter().enumerate() {
+        judge_trunk(at, trunk, known, &mut problems);
+    }
+    let mut waiting = false;
+    for (network, place) in config.networks.iter().zip(&known.plan.networks) {
+        match place {
+            Ok(device) => waiting |= judge_network(network, *device, known, &mut problems),
+            // Said of the trunk.
+            Err(Absence::TrunkMissing) => {}
+            Err(absence) => problems.push(absent(network, absence)),
+        }
+    }
+    judge_forwarding(config, known, &mut problems);
+    for &at in &known.missing_routes {
+        if let Some(route) = config.routes.get(at) {
+            problems.push(problem(
+                format!("the route to {} is not installed", route.to),
+                Some(route_command(route)),
+            ));
+        }
+    }
+    if let Some(failure) = &known.map_failure {
+        problems.push(problem(failure.clone(), None));
+    }
+    let state = match (known.ready, problems.is_empty(), waiting) {
+        (false, ..) | (true, true, true) => State::Starting,
+        (true, true, false) => State::Forwarding,
+        (true, false, _) => State::Degraded,
+    };
+    Health { state, problems }
+}
+
+fn problem(message: String, help: Option<String>) -> Problem {
+    Problem { message, help }
+}
+
+fn judge_trunk(at: usize, trunk: &Trunk, known: &Known, problems: &mut Vec<Problem>) {
+    let name = &trunk.interface;
+    let restart = || Some("restart the daemon (`router-ctl run`)".to_owned());
+    let Some(link) = known.kernel.tables.link(name) else {
+        problems.push(problem(format!("trunk {name} is missing"), restart()));
+        return;
+    };
+    judge_link("trunk", link, problems);
+    if trunk.xdp == XdpMode::Off {
+        return;
+    }
+    match known.attachments.get(at).and_then(Option::as_ref) {
+        Some(attachment) if attachment.ifindex != link.ifindex => problems.push(problem(
+            format!("trunk {name} was made anew: XDP is not attached to it"),
+            restart(),
+        )),
+        Some(attachment) if link.xdp.map(|xdp| xdp.prog_id) == Some(attachment.prog_id) => {}
+        // Bring-up is not that far.
+        None if !known.ready => {}
+        _ => problems.push(problem(
+            format!("the XDP program is not attached to {name} any more"),
+            restart(),
+        )),
+    }
+    if known.rx_vlan.get(at).copied().flatten() == Some(true) {
+        problems.push(problem(
+            format!("{name} takes VLAN tags off: XDP does not see them"),
+            Some(format!("ethtool -K {name} rxvlan off")),
+        ));
+    }
+    if !link.promiscuous {
+        problems.push(problem(
+            format!("{name} is not promiscuous: it may not see frames for its networks' MACs"),
+            Some(format!("ip link set {name} promisc on")),
+        ));
+    }
+}
+
+fn judge_link(what: &str, link: &Link, problems: &mut Vec<Problem>) {
+    let name = &link.name;
+    if !link.up {
+        problems.push(problem(
+            format!("{what} {name} is down"),
+            Some(format!("ip link set {name} up")),
+        ));
+    } else if !link.carrier {
+        problems.push(problem(format!("{what} {name} has no carrier"), None));
+    }
+}
+
+/// Whether it is still waiting for an address to become usable.
+fn judge_network(
+    network: &Network,
+    device: IfIndex,
+    known: &Known,
+    problems: &mut Vec<Problem>,
+) -> bool {
+    let tables = &known.kernel.tables;
+    if !network.vlan.is_untagged()
+        && let Some(link) = tables.link_of(device)
+    {
+        let trunk_up = tables
+            .link(&network.trunk)
+            .is_some_and(|trunk| trunk.up && trunk.carrier);
+        // Without the trunk it has no carrier of its own.
+        if !link.up || trunk_up {
+            judge_link("sub-interface", link, problems);
+        }
+    }
+    let mut waiting = false;
+    for gateway in &network.gateways {
+        let address = tables
+            .addresses_of(device)
+            .find(|address| address.address == *gateway);
+        match address {
+            None => problems.push(problem(
+                format!("{} has lost its gateway address {gateway}", network.name),
+                Some(format!("ip addr add {gateway} dev {}", network.interface)),
+            )),
+            Some(address) if address.duplicate => problems.push(problem(
+                format!(
+                    "another host of {} has the gateway address {gateway}",
+                    network.name
+                ),
+                None,
+            )),
+            Some(address) => waiting |= address.tentative,
+        }
+    }
+    waiting
+}
+
+fn absent(network: &Network, absence: &Absence) -> Problem {
+    let Network {
+        name, interface, ..
+    } = network;
+    match absence {
+        Absence::Missing => {
+            let mut help = format!(
+                "ip link add link {} name {interface} type vlan id {} && ip link set {interface} up",
+                network.trunk, network.vlan
+            );
+            for gateway in &network.gateways {
+                help.push_str(&format!(" && ip addr add {gateway} dev {interface}"));
+            }
+            problem(
+                format!("the sub-interface {interface} of {name} is missing"),
+                Some(help),
+            )
+        }
+        why => problem(format!("XDP does not forward for {name}: {why}"), None),
+    }
+}
+
+fn judge_forwarding(config: &Config, known: &Known, problems: &mut Vec<Problem>) {
+    let forwarding = &known.kernel.forwarding;
+    let mut v6_off = false;
+    for (network, place) in config.networks.iter().zip(&known.plan.networks) {
+        let Ok(device) = place else { continue };
+        let Some(interface) = forwarding.interfaces.get(device) else {
+            continue;
+        };
+        if !interface.v4 {
+            problems.push(problem(
+                format!("the kernel does not forward IPv4 of {}", network.name),
+                Some(format!(
+                    "sysctl -w net/ipv4/conf/{}/forwarding=1",
+                    network.interface
+                )),
+            ));
+        }
+        let has_v6 = network
+            .gateways
+            .iter()
+            .any(|gateway| gateway.addr().is_ipv6());
+        v6_off |= has_v6 && !forwarding.v6 && !interface.v6_forced;
+    }
+    if v6_off {
+        problems.push(problem(
+            "the kernel does not forward IPv6".into(),
+            Some("sysctl -w net.ipv6.conf.all.forwarding=1".into()),
+        ));
+    }
+}
+
+fn route_command(route: &StaticRoute) -> String {
+    let mut command = format!("router-ctl routes add {}", route.to);
+    if let Some(via) = route.via {
+        command.push_str(&format!(" via {via}"));
+    }
+    if let Some(network) = &route.network {
+        command.push_str(&format!(" dev {network}"));
+    }
+    if let Some(metric) = route.metric {
+        command.push_str(&format!(" metric {metric}"));
+    }
+    if let Some(src) = route.src {
+        command.push_str(&format!(" src {src}"));
+    }
+    command
+}

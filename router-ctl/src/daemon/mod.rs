@@ -1,0 +1,317 @@
+//! What runs: brings the networks up, attaches XDP, and keeps the maps as the
+//! kernel's state wants them.
+//!
+//! ```text
+//! run -> bringup -> attach::open -> resync (maps filled) -> attach -> watch loop
+//!                                                                      | netlink event, 1 s timer
+//!                                                                      '-> resync: dump, reconcile, diff, write
+//! ```
+//!
+//! [`bringup`] changes the system through [`host`], which journals; [`engine`]
+//! is the only writer of the maps; [`handle`] answers the API from what the
+//! engine knows ([`view`], [`health`]).
+//!
+//! Invariant: the kernel forwards whatever happens here. Links are not pinned in
+//! this version, so with the daemon's death, however it comes about, XDP is
+//! detached and every packet takes the kernel's path; interfaces, addresses and
+//! sysctls stay until `down`.
+
+mod attach;
+mod bringup;
+mod engine;
+mod fail;
+mod handle;
+mod health;
+mod host;
+mod log;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{Notify, mpsc, oneshot},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
+};
+use tracing::{info, warn};
+
+use self::{
+    engine::{Command, Engine, Shared},
+    handle::Handle,
+    host::Host,
+};
+use crate::{
+    api::{self, Listener},
+    codes,
+    config::Config,
+    error::{Error, Kind},
+    journal::{Effect, Entry, Journal, System},
+    netlink::{Event, Netlink, Watch},
+    sysctl::Sysctls,
+};
+
+/// Events that come closer together than this are one.
+const QUIET: Duration = Duration::from_millis(20);
+/// How often sysctls are looked at that the kernel does not announce.
+const SYSCTL_PERIOD: Duration = Duration::from_secs(1);
+/// A resync may take a quarter of the time, no more: tables may be large.
+const REST: u32 = 3;
+
+/// Where the daemon keeps its things, and how it differs from the usual.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Name of the instance.
+    pub instance: String,
+    /// Mount point of the bpffs.
+    pub bpffs: PathBuf,
+    /// Where the journal is.
+    pub state_dir: PathBuf,
+    /// Where the socket is.
+    pub runtime_dir: PathBuf,
+    /// Any device may stand in for a sub-interface, for tests on kernels
+    /// without 802.1Q.
+    pub stand_in: bool,
+    /// Log what is of interest to developers, too.
+    pub verbose: bool,
+}
+
+impl Options {
+    /// The usual places.
+    #[must_use]
+    pub fn new(instance: impl Into<String>) -> Self {
+        Self {
+            instance: instance.into(),
+            bpffs: "/sys/fs/bpf".into(),
+            state_dir: "/var/lib/router-ctl".into(),
+            runtime_dir: "/run/router-ctl".into(),
+            stand_in: false,
+            verbose: false,
+        }
+    }
+}
+
+/// Runs the daemon until SIGTERM, SIGINT or `down`.
+///
+/// After a signal interfaces, addresses and sysctls stay as they are, so that
+/// the kernel goes on forwarding; after `down` everything is as before.
+///
+/// # Errors
+/// Why it could not start: then everything is put back. Or what `down` could
+/// not put back.
+pub async fn run(config: Config, options: Options) -> Result<(), Error> {
+    log::start(options.verbose);
+    let listener = Listener::bind_in(&options.runtime_dir, &options.instance).await?;
+    let mut signals = Signals::listen()?;
+    let changes = watch()?;
+    let host = open_host(&options)?;
+    let (commands, mut inbox) = mpsc::channel(16);
+    let netlink = host.netlink.clone();
+    let shared = Shared::new(config, options.instance.clone(), netlink, commands);
+    let mut engine = Engine::new(Arc::new(shared), host, options.stand_in);
+
+    let (stop, stopped) = oneshot::channel::<()>();
+    let service = Arc::new(Handle::new(Arc::clone(&engine.shared)));
+    let server = tokio::spawn(api::serve(listener, service, async {
+        // Told, or the daemon has gone.
+        let _ = stopped.await;
+    }));
+
+    let outcome = start(&mut engine, &options, &mut signals).await;
+    let outcome = match outcome {
+        Ok(()) => serve(&mut engine, &changes, &mut inbox, &mut signals).await,
+        Err(error) => Err(error),
+    };
+    // Answers are on their way; nobody asks any more.
+    drop(stop);
+    let _ = server.await;
+    finish(engine.host)?;
+    outcome
+}
+
+/// Puts back what the journal of a dead daemon holds. How many things that
+/// were.
+///
+/// # Errors
+/// If the daemon is alive, or something could not be put back.
+pub async fn down_from_journal(options: &Options) -> Result<usize, Error> {
+    log::start(options.verbose);
+    let _alone = Listener::bind_in(&options.runtime_dir, &options.instance).await?;
+    if !Journal::path(&options.state_dir, &options.instance).exists() {
+        return Ok(0);
+    }
+    let mut host = open_host(options)?;
+    let count = host.journal.entries().len();
+    let outcome = engine::failures(&host.undo_from(0).await);
+    finish(host)?;
+    outcome.map(|()| count)
+}
+
+fn open_host(options: &Options) -> Result<Host, Error> {
+    let system = System::current()
+        .map_err(|error| fail::io(codes::JOURNAL, "cannot tell which system this is", &error))?;
+    let path = Journal::path(&options.state_dir, &options.instance);
+    Ok(Host {
+        netlink: Netlink::connect().map_err(|error| {
+            fail::refused(
+                codes::NETLINK,
+                "cannot talk to the kernel over netlink",
+                &error,
+            )
+        })?,
+        sysctls: Sysctls::default(),
+        journal: Journal::open(&path, &system).map_err(|error| fail::journal(&error))?,
+        instance: options.instance.clone(),
+    })
+}
+
+/// Ends the journal, if everything in it is undone.
+fn finish(host: Host) -> Result<(), Error> {
+    host.journal.finish().map_err(|error| fail::journal(&error))
+}
+
+/// Brings everything up; what was done so far is undone if that fails.
+async fn start(engine: &mut Engine, options: &Options, signals: &mut Signals) -> Result<(), Error> {
+    let first = engine.host.journal.next_id();
+    let started = tokio::select! {
+        started = bring_up(engine, options) => started,
+        signal = signals.next() => Err(Error::new(
+            Kind::Failed,
+            codes::INTERRUPTED,
+            format!("{signal} came before everything was up"),
+        )),
+    };
+    let Err(error) = started else {
+        info!("forwarding");
+        return Ok(());
+    };
+    warn!(%error, "cannot start: putting back what was done");
+    if let Err(undo) = engine.take_down(first).await {
+        warn!(%undo, "`router-ctl down` tries again");
+    }
+    Err(error)
+}
+
+async fn bring_up(engine: &mut Engine, options: &Options) -> Result<(), Error> {
+    let shared = Arc::clone(&engine.shared);
+    bringup::bring_up(&shared.config, options.stand_in, &mut engine.host).await?;
+    let dataplane = attach::open(&shared.config, &options.bpffs, &mut engine.host).await?;
+    *shared.dataplane() = Some(dataplane);
+    // Filled before the first packet is decided upon.
+    engine.resync().await?;
+    attach::attach_all(&shared, &mut engine.host).await?;
+    engine.ready();
+    engine.resync().await?;
+    Ok(())
+}
+
+/// The watch loop.
+async fn serve(
+    engine: &mut Engine,
+    changes: &Notify,
+    inbox: &mut mpsc::Receiver<Command>,
+    signals: &mut Signals,
+) -> Result<(), Error> {
+    let mut sysctls = interval(SYSCTL_PERIOD);
+    sysctls.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut stale = false;
+    let mut rested = Instant::now();
+    loop {
+        tokio::select! {
+            signal = signals.next() => {
+                info!("{signal}: ending; the kernel goes on forwarding");
+                return end(engine).await;
+            }
+            Some(command) = inbox.recv() => match command {
+                Command::Route(change, answer) => {
+                    let shared = Arc::clone(&engine.shared);
+                    let done = handle::change_route(&shared, &mut engine.host, change).await;
+                    // Whoever asked may have gone.
+                    let _ = answer.send(done);
+                }
+                Command::Down(answer) => {
+                    info!("down: putting everything back");
+                    let done = engine.take_down(0).await;
+                    let _ = answer.send(done.clone());
+                    return done;
+                }
+            },
+            () = changes.notified() => stale = true,
+            _ = sysctls.tick() => stale |= engine.sysctls_changed(),
+            () = sleep_until(rested), if stale => {
+                let begun = Instant::now();
+                stale = match engine.resync().await {
+                    Ok(complete) => !complete,
+                    Err(error) => {
+                        warn!(%error, "resync");
+                        true
+                    }
+                };
+                let pause = if stale { SYSCTL_PERIOD } else { begun.elapsed() * REST };
+                rested = Instant::now() + pause;
+            }
+        }
+    }
+}
+
+/// Ends without putting anything back but what dies with the daemon: XDP and
+/// its maps.
+async fn end(engine: &mut Engine) -> Result<(), Error> {
+    engine.close();
+    let pins = |entry: &Entry| matches!(entry.effect, Effect::Pins { .. });
+    engine::failures(&engine.host.undo_where(pins).await)
+}
+
+/// Tells of every change of the kernel's network configuration.
+fn watch() -> Result<Arc<Notify>, Error> {
+    let failed = |error| fail::refused(codes::NETLINK, "cannot watch the kernel", &error);
+    let mut watch = Watch::subscribe().map_err(failed)?;
+    let changes = Arc::new(Notify::new());
+    let changed = Arc::clone(&changes);
+    tokio::spawn(async move {
+        loop {
+            match watch.changed(QUIET).await {
+                Ok(Event::Changed) => {}
+                Ok(Event::Overrun) => info!("netlink overrun: reading everything anew"),
+                Err(error) => {
+                    warn!(%error, "netlink watch");
+                    tokio::time::sleep(SYSCTL_PERIOD).await;
+                    if let Ok(anew) = Watch::subscribe() {
+                        watch = anew;
+                    }
+                }
+            }
+            changed.notify_one();
+        }
+    });
+    Ok(changes)
+}
+
+/// The signals that end the daemon.
+#[derive(Debug)]
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Error> {
+        let listen = |kind| {
+            signal(kind)
+                .map_err(|error| fail::io(codes::RUNTIME, "cannot listen to signals", &error))
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    /// The name of the next one.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

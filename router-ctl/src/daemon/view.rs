@@ -1,0 +1,257 @@
+//! What the daemon says of itself: `status`, `networks` and the names that
+//! routes are given. Pure functions of what is known.
+
+use std::collections::BTreeSet;
+
+use ipnet::IpNet;
+use router_common::{
+    abi::Counter,
+    datapath::Reason,
+    wire::{IfIndex, NetworkId, TrunkSlot},
+};
+
+use super::health::{self, Health};
+use crate::{
+    api::model::{Count, NetworkStatus, PairCount, Route, Stats, TrunkStatus, VerdictCount},
+    config::{Config, Network, XdpMode},
+    dataplane::{Attachment, Counters},
+    netlink::{
+        self,
+        types::{self, RouteKind, TABLE_MAIN, Tables},
+    },
+    reconcile::{self, Kernel, Plan},
+};
+
+/// What is known at one moment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    /// Devices, addresses, sysctls. Without routes: they may be many, and are
+    /// read when they are asked for.
+    pub(super) kernel: Kernel,
+    /// What the maps should hold.
+    pub(super) plan: Plan,
+    /// By slot.
+    pub(super) attachments: Vec<Option<Attachment>>,
+    /// By slot: whether the NIC takes VLAN tags off; `None`: it cannot say.
+    pub(super) rx_vlan: Vec<Option<bool>>,
+    /// Static routes of the configuration that are not installed.
+    pub(super) missing_routes: Vec<usize>,
+    /// What went wrong with the maps in the last attempt.
+    pub(super) map_failure: Option<String>,
+    /// Bring-up is finished.
+    pub(super) ready: bool,
+}
+
+impl Known {
+    pub(super) fn health(&self, config: &Config) -> Health {
+        health::judge(config, self)
+    }
+
+    /// The network that a device is.
+    pub(super) fn network_of<'c>(
+        &self,
+        config: &'c Config,
+        device: IfIndex,
+    ) -> Option<&'c Network> {
+        let at = self
+            .plan
+            .networks
+            .iter()
+            .position(|place| *place == Ok(device))?;
+        config.networks.get(at)
+    }
+
+    pub(super) fn trunks(&self, config: &Config) -> Vec<TrunkStatus> {
+        config
+            .trunks
+            .iter()
+            .enumerate()
+            .map(|(at, trunk)| {
+                let attachment = self.attachments.get(at).and_then(Option::as_ref);
+                let mode = match attachment {
+                    None => XdpMode::Off,
+                    Some(attachment) if attachment.generic => XdpMode::Generic,
+                    Some(_) => XdpMode::Native,
+                };
+                let link = self.kernel.tables.link(&trunk.interface);
+                TrunkStatus {
+                    interface: trunk.interface.clone(),
+                    ifindex: link.map(|link| link.ifindex.get()),
+                    xdp_mode: mode.name().into(),
+                    prog_id: attachment.map(|attachment| attachment.prog_id),
+                    prog_tag: attachment.map(|attachment| format!("{:016x}", attachment.prog_tag)),
+                    link_id: attachment.map(|attachment| attachment.link_id),
+                    // Links are not pinned: with the daemon XDP goes, and the
+                    // kernel forwards alone.
+                    pinned: false,
+                    rx_vlan_offload: self.rx_vlan.get(at).copied().flatten(),
+                }
+            })
+            .collect()
+    }
+
+    pub(super) fn networks(&self, config: &Config) -> Vec<NetworkStatus> {
+        config
+            .networks
+            .iter()
+            .zip(&self.plan.networks)
+            .map(|(network, place)| self.network(network, place))
+            .collect()
+    }
+
+    fn network(
+        &self,
+        network: &Network,
+        place: &Result<IfIndex, reconcile::Absence>,
+    ) -> NetworkStatus {
+        let tables = &self.kernel.tables;
+        let link = tables.link(&network.interface);
+        let trunk = tables.link(&network.trunk);
+        let up = |link: Option<&types::Link>| link.is_some_and(|link| link.up && link.carrier);
+        NetworkStatus {
+            name: network.name.clone(),
+            trunk: network.trunk.clone(),
+            vlan: vlan(network),
+            interface: network.interface.clone(),
+            ifindex: link.map(|link| link.ifindex.get()),
+            gateways: link.map_or_else(Vec::new, |link| addresses(tables, link.ifindex)),
+            mac: link.map(|link| link.mac.to_string()),
+            mtu: link.map(|link| link.mtu),
+            state: match place {
+                Err(absence) => absence.to_string(),
+                Ok(_) if up(link) && up(trunk) => "up".into(),
+                Ok(_) => "down".into(),
+            },
+        }
+    }
+
+    /// Trunks to which XDP can redirect: natively those where it is attached in
+    /// the driver, because then the driver transmits for XDP, too. Generic XDP
+    /// transmits on anything, but native XDP cannot send there, so that counts
+    /// only where all are generic.
+    pub(super) fn transmitters(&self) -> BTreeSet<TrunkSlot> {
+        let attached = || self.attachments.iter().flatten();
+        let all_generic = attached().all(|attachment| attachment.generic);
+        self.attachments
+            .iter()
+            .zip((0..).map(TrunkSlot::new))
+            .filter_map(|(attachment, slot)| {
+                let attachment = attachment.as_ref()?;
+                (all_generic || !attachment.generic).then_some(slot)
+            })
+            .collect()
+    }
+
+    /// Routes of the main table as users see them, one a leg.
+    pub(super) fn routes(&self, config: &Config, routes: &[types::Route]) -> Vec<Route> {
+        let shown = |route: &&types::Route| {
+            route.table == TABLE_MAIN
+                && route.kind == RouteKind::Unicast
+                && !matches!(route.dst, IpNet::V6(net) if net.addr().is_unicast_link_local())
+        };
+        let legs = |route: &types::Route| {
+            let via = |leg: &types::Leg| {
+                let (network, vlan) = self.name_of(config, leg.device);
+                Route {
+                    dst: route.dst,
+                    via: leg.via,
+                    network,
+                    vlan,
+                    proto: netlink::protocol_name(route.protocol),
+                    metric: route.metric,
+                }
+            };
+            route.legs.iter().map(via).collect::<Vec<_>>()
+        };
+        routes.iter().filter(shown).flat_map(legs).collect()
+    }
+
+    /// The network, or `dev:NAME`, that a route leaves by.
+    pub(super) fn name_of(
+        &self,
+        config: &Config,
+        device: Option<IfIndex>,
+    ) -> (String, Option<u16>) {
+        let Some(device) = device else {
+            return ("-".into(), None);
+        };
+        if let Some(network) = self.network_of(config, device) {
+            return (network.name.clone(), vlan(network));
+        }
+        let name = match self.kernel.tables.link_of(device) {
+            Some(link) => format!("dev:{}", link.name),
+            None => format!("dev:{device}"),
+        };
+        (name, None)
+    }
+}
+
+/// 1 to 4094; `None`: untagged.
+fn vlan(network: &Network) -> Option<u16> {
+    (!network.vlan.is_untagged()).then(|| network.vlan.get())
+}
+
+fn addresses(tables: &Tables, ifindex: IfIndex) -> Vec<IpNet> {
+    tables
+        .addresses_of(ifindex)
+        .map(|address| address.address)
+        .filter(|net| !matches!(net, IpNet::V6(net) if net.addr().is_unicast_link_local()))
+        .collect()
+}
+
+/// The counters as users see them.
+pub(super) fn stats(config: &Config, counters: &Counters) -> Stats {
+    let name = |id: NetworkId| {
+        let network = config.networks.get(usize::from(id.get()));
+        network.map_or_else(|| id.to_string(), |network| network.name.clone())
+    };
+    let trunk = |id: NetworkId| {
+        let network = config.networks.get(usize::from(id.get()));
+        network.map(|network| network.trunk.as_str())
+    };
+    let mut transmitted = Counter::default();
+    let mut redirected = Counter::default();
+    let mut pairs = Vec::new();
+    for &(from, to, counter) in &counters.forwarded {
+        // Where pairs are not counted, it is not known either.
+        let crosses = to.is_some_and(|to| trunk(to) != trunk(from));
+        let sum = if crosses {
+            &mut redirected
+        } else {
+            &mut transmitted
+        };
+        *sum = sum.merge(counter);
+        pairs.push(PairCount {
+            from: name(from),
+            to: to.map_or_else(|| "*".into(), name),
+            packets: counter.packets,
+            bytes: counter.bytes,
+        });
+    }
+    let mut verdicts = vec![verdict("forwarded", "tx", transmitted)];
+    if redirected.packets != 0 {
+        verdicts.push(verdict("forwarded", "redirect", redirected));
+    }
+    let kept = |(reason, counter): &(Reason, Counter)| {
+        verdict(reason.name(), reason.action().name(), *counter)
+    };
+    verdicts.extend(counters.kept.iter().map(kept));
+    let all = transmitted.merge(redirected);
+    Stats {
+        fast: Count {
+            packets: all.packets,
+            bytes: all.bytes,
+        },
+        verdicts,
+        pairs,
+    }
+}
+
+fn verdict(reason: &str, action: &str, counter: Counter) -> VerdictCount {
+    VerdictCount {
+        reason: reason.into(),
+        action: action.into(),
+        packets: counter.packets,
+        bytes: counter.bytes,
+    }
+}
