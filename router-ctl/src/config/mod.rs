@@ -23,8 +23,8 @@ use router_common::wire::Vid;
 pub use options::Options;
 
 /// What stands in for a policy until there is one.
-const WITHOUT_POLICY: &str = "leave networks whose traffic must be filtered out of this file: the \
-                              kernel goes on to route them, and nftables to filter them";
+const WITHOUT_POLICY: &str = "write the rules in nftables and set xdp = \"off\" on the trunk: the \
+                              kernel forwards, and filters";
 
 /// A validated configuration. Every cross reference holds: a network's trunk
 /// exists, a route's network exists, no two networks share a (trunk, VID), a

@@ -1,0 +1,216 @@
+//! What users type: one file a subcommand, with its `Args` and its `run`.
+//! Only this module prints.
+
+mod config;
+mod down;
+mod globals;
+mod networks;
+mod route_get;
+mod routes;
+mod run;
+mod stats;
+mod status;
+mod version;
+mod watch;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind};
+
+use crate::{
+    codes,
+    error::{Error, Kind},
+    output::{self, Format},
+};
+use globals::Globals;
+
+const EXAMPLES: &str = "\
+Examples:
+  router-ctl run --config /etc/router-ctl/router.toml
+  router-ctl run --trunk eth0 --network mac10=100:172.16.10.1/24 --network mac20=200:172.16.20.1/24
+  router-ctl                                   is it forwarding?
+  router-ctl routes add 10.9.0.0/16 via 172.16.10.9
+  router-ctl -j stats | jq .fast
+  router-ctl --watch networks
+
+Commands may be shortened as long as they are clear: `router-ctl net`, `router-ctl r ls`.
+
+Exit codes:
+  0 done   1 refused or failed   2 usage or bad configuration
+  3 daemon not running   4 not permitted   5 degraded (status)
+
+Files:
+  /etc/router-ctl/router.toml      configuration; `router-ctl config --help` shows one
+  /run/router-ctl/INSTANCE.sock    the daemon's socket; its group router-ctl may read";
+
+/// Gateway for macvlan networks: routes between VLANs in XDP
+///
+/// The kernel decides where packets go; an XDP program on the trunk repeats it,
+/// faster. `run` is the daemon, all other commands talk to it. Without a
+/// command: `status`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "router-ctl",
+    version,
+    after_help = EXAMPLES,
+    infer_subcommands = true,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Args),
+    Status(status::Args),
+    #[command(visible_aliases = ["network", "net", "n"])]
+    Networks(networks::Args),
+    #[command(visible_aliases = ["route", "r"])]
+    Routes(routes::Args),
+    Stats(stats::Args),
+    Down(down::Args),
+    Config(config::Args),
+    Version(version::Args),
+}
+
+/// Reads the command line, does what it says, and gives the exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let words = watch::join_interval(std::env::args_os());
+    let cli = match parse(&words) {
+        Ok(cli) => cli,
+        Err(error) => return report_usage(&error, &words),
+    };
+    cli.globals.apply_color();
+    let format = cli.globals.format();
+    let done = runtime().and_then(|runtime| runtime.block_on(dispatch(cli)));
+    done.unwrap_or_else(|error| {
+        output::print_error(&error, format);
+        error.exit_code()
+    })
+}
+
+fn parse(words: &[OsString]) -> Result<Cli, clap::Error> {
+    Cli::command()
+        .try_get_matches_from(words)
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+}
+
+/// One thread: the daemon waits for the kernel, mostly, and the commands for
+/// the daemon.
+fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            Error::new(Kind::Failed, codes::RUNTIME, "cannot start the event loop").cause(error)
+        })
+}
+
+async fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
+    let Cli { globals, command } = cli;
+    let command = command.unwrap_or_else(|| Command::Status(status::Args::default()));
+    if globals.watch.is_some() && !command.repeats() {
+        return Err(
+            Error::new(Kind::Usage, codes::USAGE, "--watch repeats listings only")
+                .help("it works with status, networks, routes list and stats"),
+        );
+    }
+    match command {
+        Command::Run(args) => run::run(args, &globals).await,
+        Command::Status(args) => status::run(&args, &globals).await,
+        Command::Networks(args) => networks::run(&args, &globals).await,
+        Command::Routes(args) => routes::run(args, &globals).await,
+        Command::Stats(args) => stats::run(&args, &globals).await,
+        Command::Down(args) => down::run(&args, &globals).await,
+        Command::Config(args) => config::run(&args, &globals),
+        Command::Version(args) => version::run(&args, &globals),
+    }
+}
+
+impl Command {
+    fn repeats(&self) -> bool {
+        match self {
+            Self::Status(args) => args.repeats(),
+            Self::Routes(args) => args.repeats(),
+            Self::Networks(_) | Self::Stats(_) => true,
+            Self::Run(_) | Self::Down(_) | Self::Config(_) | Self::Version(_) => false,
+        }
+    }
+}
+
+/// Prints help, or what is wrong with the command line; with `-j` as JSON.
+fn report_usage(error: &clap::Error, words: &[OsString]) -> ExitCode {
+    let wanted = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    );
+    if wanted || !asks_for_json(words) {
+        // Standard output or error is closed: nobody is there to be told.
+        let _ = error.print();
+        return if wanted {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(Kind::Usage.exit_code())
+        };
+    }
+    let text = error.render().to_string();
+    let message = text.lines().next().unwrap_or_default();
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    let rest: Vec<&str> = text
+        .lines()
+        .skip(1)
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .collect();
+    let usage = Error::new(Kind::Usage, codes::USAGE, message).help(rest.join("; "));
+    let format = Format {
+        json: true,
+        ..Format::default()
+    };
+    output::print_error(&usage, format);
+    usage.exit_code()
+}
+
+/// Whether `-j` is among words that could not be understood.
+fn asks_for_json(words: &[OsString]) -> bool {
+    words
+        .iter()
+        .skip(1)
+        .filter_map(|word| word.to_str())
+        .take_while(|word| *word != "--")
+        .any(|word| {
+            let short = word.strip_prefix('-').filter(|rest| !rest.starts_with('-'));
+            word == "--json" || short.is_some_and(|letters| letters.contains('j'))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn json_is_asked_for() {
+        let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        for (text, asked) in [
+            ("router-ctl -j statsu", true),
+            ("router-ctl statsu -pj", true),
+            ("router-ctl --json x", true),
+            ("router-ctl --jsn x", false),
+            ("router-ctl x -- -j", false),
+            ("-j", false),
+        ] {
+            assert_eq!(asks_for_json(&words(text)), asked, "{text}");
+        }
+    }
+}

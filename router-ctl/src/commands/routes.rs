@@ -1,0 +1,162 @@
+//! `router-ctl routes`: in the words of `ip route`.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use super::{globals::Globals, networks::or_dash, route_get, watch};
+use crate::{
+    api::model::{Route, RouteChange, RouteVerb},
+    config::StaticRoute,
+    error::Error,
+    output::{Format, table},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  router-ctl routes                                  both families; -4 or -6 for one
+  router-ctl routes get 10.9.0.1 from 172.16.20.10
+  router-ctl routes add 10.9.0.0/16 via 172.16.10.9
+  router-ctl routes replace default via 192.0.2.1 dev wan metric 100
+  router-ctl routes del 10.9.0.0/16
+
+Changes go into the kernel's main table, with proto router-ctl: `ip route` shows
+them, too. They last until the daemon's `down` or a reboot. Only routes of that
+proto can be deleted here; `ip route` deletes others.";
+
+/// List, ask for and change the kernel's routes
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = EXAMPLES,
+    infer_subcommands = true,
+    disable_help_subcommand = true,
+    subcommand_value_name = "VERB",
+    subcommand_help_heading = "Verbs"
+)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// All routes that concern the networks [default]
+    #[command(visible_aliases = ["ls", "show"])]
+    List,
+    /// The route that the kernel chooses: IP [from IP]
+    Get(route_get::Args),
+    /// Make a route; refuses one that exists
+    Add(Words),
+    /// Make or change a route
+    Replace(Words),
+    /// Delete a route that router-ctl made
+    #[command(visible_alias = "delete")]
+    Del(Words),
+}
+
+/// What `ip route` takes, too.
+#[derive(clap::Args, Debug)]
+struct Words {
+    /// PREFIX via IP [dev NETWORK] [metric N] [src IP]; PREFIX may be `default`
+    #[arg(required = true, value_name = "ROUTE")]
+    words: Vec<String>,
+}
+
+impl Args {
+    pub(super) const fn repeats(&self) -> bool {
+        matches!(self.verb, None | Some(Verb::List))
+    }
+}
+
+pub(super) async fn run(args: Args, globals: &Globals) -> Result<ExitCode, Error> {
+    match args.verb.unwrap_or(Verb::List) {
+        Verb::List => list(globals).await?,
+        Verb::Get(args) => route_get::run(&args, globals).await?,
+        Verb::Add(words) => change(RouteVerb::Add, &words, globals).await?,
+        Verb::Replace(words) => change(RouteVerb::Replace, &words, globals).await?,
+        Verb::Del(words) => change(RouteVerb::Del, &words, globals).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(globals: &Globals) -> Result<(), Error> {
+    let client = globals.client();
+    let format = globals.format();
+    watch::repeat(globals, async || {
+        let routes = client.routes(globals.families()).await?;
+        if format.json {
+            format.json(&routes)
+        } else if format.oneline {
+            Ok(routes.iter().map(oneline).collect::<Vec<_>>().join("\n"))
+        } else {
+            Ok(listing(&routes, format))
+        }
+    })
+    .await
+}
+
+fn listing(routes: &[Route], format: Format) -> String {
+    let rows = routes.iter().map(|route| {
+        vec![
+            destination(route),
+            or_dash(route.via),
+            route.network.clone(),
+            or_dash(route.vlan),
+            route.proto.clone(),
+            route.metric.to_string(),
+        ]
+    });
+    let header = ["DST", "VIA", "NETWORK", "VLAN", "PROTO", "METRIC"];
+    table(&header, rows.collect(), format)
+}
+
+/// As `ip route` would print it.
+fn oneline(route: &Route) -> String {
+    let via = route
+        .via
+        .map_or_else(String::new, |via| format!(" via {via}"));
+    let vlan = route
+        .vlan
+        .map_or_else(String::new, |vlan| format!(" vlan {vlan}"));
+    format!(
+        "{}{via} dev {}{vlan} proto {} metric {}",
+        destination(route),
+        route.network,
+        route.proto,
+        route.metric
+    )
+}
+
+fn destination(route: &Route) -> String {
+    let dst = route.dst;
+    match dst.prefix_len() {
+        0 => "default".to_owned(),
+        len if len == dst.max_prefix_len() => dst.addr().to_string(),
+        _ => dst.to_string(),
+    }
+}
+
+async fn change(verb: RouteVerb, words: &Words, globals: &Globals) -> Result<(), Error> {
+    let (name, done) = match verb {
+        RouteVerb::Add => ("add", "added"),
+        RouteVerb::Replace => ("replace", "set"),
+        RouteVerb::Del => ("del", "deleted"),
+    };
+    // A route to delete may be named by its prefix alone.
+    let way = verb != RouteVerb::Del;
+    let route =
+        StaticRoute::from_words(&format!("routes {name}"), &words.words, globals.v6(), way)?;
+    let dst = route.to;
+    globals
+        .client()
+        .route_change(&RouteChange {
+            verb,
+            dst,
+            via: route.via,
+            network: route.network,
+            metric: route.metric,
+            src: route.src,
+        })
+        .await?;
+    globals.format().done(&format!("{done}: {dst}"))
+}

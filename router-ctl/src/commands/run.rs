@@ -1,0 +1,78 @@
+//! `router-ctl run`: the daemon.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use super::globals::Globals;
+use crate::{
+    config::{Config, Options},
+    daemon,
+    error::Error,
+};
+
+/// Where the configuration is, if nothing else is said.
+pub(super) const DEFAULT_CONFIG: &str = "/etc/router-ctl/router.toml";
+
+const EXAMPLES: &str = "\
+Examples:
+  router-ctl run                                     /etc/router-ctl/router.toml
+  router-ctl run --config lab.toml --instance lab
+  router-ctl run --trunk eth0 \\
+      --network mac10=100:172.16.10.1/24,fd00:10::1/64 \\
+      --network mac20=200:172.16.20.1/24,fd00:20::1/64 \\
+      --network wan=untagged \\
+      --route \"10.9.0.0/16 via 172.16.10.9\"
+
+It stays in the foreground and logs to standard error. SIGTERM and SIGINT end it:
+the kernel goes on forwarding, alone. `router-ctl down` puts everything back.";
+
+/// Bring the networks up and forward between them: the daemon, in the foreground
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// The configuration [default: /etc/router-ctl/router.toml]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["trunks", "networks", "routes", "xdp"])]
+    config: Option<PathBuf>,
+    /// NIC that carries the VLANs; in place of a file
+    #[arg(long = "trunk", value_name = "INTERFACE")]
+    trunks: Vec<String>,
+    /// Network: NAME=VLAN[@TRUNK][:ADDRESS/LENGTH,...], VLAN may be `untagged`
+    #[arg(long = "network", value_name = "NETWORK")]
+    networks: Vec<String>,
+    /// Static route: "PREFIX via IP [dev NETWORK] [metric N] [src IP]"
+    #[arg(long = "route", value_name = "ROUTE")]
+    routes: Vec<String>,
+    /// How to attach to the trunks: native, generic, auto or off
+    #[arg(long, value_name = "MODE", requires = "trunks")]
+    xdp: Option<String>,
+    /// Mount point of the bpffs, where maps are pinned [default: /sys/fs/bpf]
+    #[arg(long, value_name = "DIR")]
+    bpffs: Option<PathBuf>,
+    /// For tests on kernels without 802.1Q: any device named with `interface`
+    /// may stand in for a sub-interface
+    #[arg(long, hide = true)]
+    stand_in: bool,
+}
+
+pub(super) async fn run(args: Args, globals: &Globals) -> Result<ExitCode, Error> {
+    let from_options =
+        !(args.trunks.is_empty() && args.networks.is_empty() && args.routes.is_empty());
+    let config = if from_options {
+        Config::from_options(&Options {
+            trunks: args.trunks,
+            xdp: args.xdp,
+            networks: args.networks,
+            routes: args.routes,
+        })?
+    } else {
+        Config::load(&args.config.unwrap_or_else(|| DEFAULT_CONFIG.into()))?
+    };
+    let usual = daemon::Options::new(&globals.instance);
+    let options = daemon::Options {
+        bpffs: args.bpffs.unwrap_or_else(|| usual.bpffs.clone()),
+        stand_in: args.stand_in,
+        verbose: globals.verbose,
+        ..usual
+    };
+    daemon::run(config, options).await?;
+    Ok(ExitCode::SUCCESS)
+}

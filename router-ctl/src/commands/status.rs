@@ -1,0 +1,275 @@
+//! `router-ctl status`
+
+use std::{fmt::Write as _, process::ExitCode, time::Duration};
+
+use tokio::time::{Instant, sleep};
+
+use super::{globals::Globals, stats::percent, watch};
+use crate::{
+    api::{
+        Client,
+        model::{NetworkStatus, State, Stats, Status, TrunkStatus},
+    },
+    error::{Error, Kind},
+    output::{BAD, BOLD, GOOD, HELP, WARN},
+};
+
+/// How often `--wait` looks.
+const LOOK: Duration = Duration::from_millis(100);
+/// Reasons named in the line about what the kernel forwards.
+const REASONS: usize = 3;
+/// Networks shown one by one.
+const NETWORKS: usize = 8;
+
+/// Show health at a glance: XDP, networks, fast share, problems
+///
+/// Exit code 0 while forwarding, 5 while starting or degraded, 3 without a daemon.
+#[derive(clap::Args, Debug, Default)]
+pub(super) struct Args {
+    /// Wait until it forwards: 0 as soon as it does, 5 when time is up
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    wait: Option<Duration>,
+}
+
+impl Args {
+    pub(super) const fn repeats(&self) -> bool {
+        self.wait.is_none()
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let seconds: f64 = text.parse().map_err(|_| "seconds, as in 10 or 0.5")?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| "seconds, as in 10 or 0.5")
+}
+
+pub(super) async fn run(args: &Args, globals: &Globals) -> Result<ExitCode, Error> {
+    let client = globals.client();
+    let waited = match args.wait {
+        Some(time) => Some(wait(&client, time).await?),
+        None => None,
+    };
+    let mut state = State::Starting;
+    watch::repeat(globals, async || {
+        let status = match &waited {
+            Some(status) => status.clone(),
+            None => client.status().await?,
+        };
+        state = status.state;
+        render(&status, globals)
+    })
+    .await?;
+    Ok(match state {
+        State::Forwarding => ExitCode::SUCCESS,
+        State::Starting | State::Degraded => ExitCode::from(Kind::Degraded.exit_code()),
+    })
+}
+
+/// The first status that forwards, else the last one there was. A daemon that
+/// does not answer yet may only be starting.
+async fn wait(client: &Client, time: Duration) -> Result<Status, Error> {
+    let end = Instant::now() + time;
+    loop {
+        let answer = client.status().await;
+        let late = Instant::now() >= end;
+        match answer {
+            Ok(status) if late || status.state == State::Forwarding => return Ok(status),
+            Err(error) if error.kind == Kind::NotPermitted => return Err(error),
+            Err(error) if late => {
+                return Err(Error {
+                    kind: Kind::Degraded,
+                    ..error
+                });
+            }
+            Ok(_) | Err(_) => sleep(LOOK).await,
+        }
+    }
+}
+
+fn render(status: &Status, globals: &Globals) -> Result<String, Error> {
+    let format = globals.format();
+    if format.json {
+        return format.json(status);
+    }
+    let lines = lines(status, format.verbose);
+    Ok(if format.oneline {
+        // The spaces line things up: there is nothing to line up with.
+        let flat = |line: &String| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        lines.iter().map(flat).collect::<Vec<_>>().join("; ")
+    } else {
+        lines.join("\n")
+    })
+}
+
+fn lines(status: &Status, verbose: bool) -> Vec<String> {
+    let mut lines = vec![headline(status)];
+    let mut labelled = |label: &str, texts: &mut dyn Iterator<Item = String>| {
+        for (i, text) in texts.enumerate() {
+            let label = if i == 0 { label } else { "" };
+            lines.push(format!("{BOLD}{label:<10}{BOLD:#}{text}"));
+        }
+    };
+    labelled(
+        "XDP",
+        &mut status.trunks.iter().map(|trunk| xdp(trunk, verbose)),
+    );
+    labelled("Networks", &mut std::iter::once(networks(status)));
+    labelled("Fast", &mut std::iter::once(fast(&status.stats)));
+    labelled("Dropped", &mut dropped(&status.stats).into_iter());
+    for problem in &status.problems {
+        let mut text = format!("{WARN}{}{WARN:#}", problem.message);
+        if let Some(help) = &problem.help {
+            let _ = write!(text, "  {HELP}help:{HELP:#} {help}");
+        }
+        labelled("Problem", &mut std::iter::once(text));
+    }
+    lines
+}
+
+fn headline(status: &Status) -> String {
+    let (style, state) = match status.state {
+        State::Forwarding => (GOOD, "forwarding"),
+        State::Starting => (WARN, "starting"),
+        State::Degraded => (BAD, "degraded"),
+    };
+    let instance = match status.instance.as_str() {
+        "default" => String::new(),
+        name => format!("  instance {name}"),
+    };
+    let config = status.config.as_deref().unwrap_or("from the command line");
+    format!(
+        "router-ctl {}{instance}  {style}{state}{style:#}  up {}  config {config}",
+        status.version,
+        uptime(status.uptime_seconds)
+    )
+}
+
+/// The two largest units: `3d4h`, `12m5s`.
+fn uptime(seconds: u64) -> String {
+    let parts = [
+        (seconds / 86_400, "d"),
+        (seconds / 3600 % 24, "h"),
+        (seconds / 60 % 60, "m"),
+        (seconds % 60, "s"),
+    ];
+    let first = parts.iter().position(|(n, _)| *n > 0).unwrap_or(3);
+    parts[first..]
+        .iter()
+        .take(2)
+        .map(|(n, unit)| format!("{n}{unit}"))
+        .collect()
+}
+
+fn xdp(trunk: &TrunkStatus, verbose: bool) -> String {
+    let mut words = vec![
+        format!("{:<8}", trunk.interface),
+        format!("{:<8}", trunk.xdp_mode),
+    ];
+    if trunk.ifindex.is_none() {
+        words.push("no such device".to_owned());
+    }
+    if let Some(id) = trunk.prog_id {
+        words.push(format!("prog router#{id}"));
+        words.push(if trunk.pinned { "pinned" } else { "not pinned" }.to_owned());
+    }
+    if let Some(on) = trunk.rx_vlan_offload {
+        words.push(format!("rxvlan {}", if on { "on" } else { "off" }));
+    }
+    if verbose {
+        words.extend(trunk.prog_tag.iter().map(|tag| format!("tag {tag}")));
+        words.extend(trunk.link_id.iter().map(|id| format!("link#{id}")));
+    }
+    words.join("   ").trim_end().to_owned()
+}
+
+/// All of a few networks; of many, those that are not up.
+fn networks(status: &Status) -> String {
+    let is_up = |network: &&NetworkStatus| network.state == "up";
+    let all = status.networks.len();
+    let up = status.networks.iter().filter(is_up).count();
+    let mut parts = vec![match all - up {
+        0 => format!("{up} up"),
+        others => format!("{up} up, {others} not"),
+    }];
+    let shown = status
+        .networks
+        .iter()
+        .filter(|network| all <= NETWORKS || !is_up(network));
+    parts.extend(shown.map(|network| {
+        let mut text = match network.vlan {
+            Some(vlan) => format!("{} vlan {vlan}", network.name),
+            None => format!("{} untagged", network.name),
+        };
+        for gateway in &network.gateways {
+            let _ = write!(text, " {gateway}");
+        }
+        if !is_up(&network) {
+            let _ = write!(text, " {WARN}{}{WARN:#}", network.state);
+        }
+        text
+    }));
+    parts.join("    ")
+}
+
+/// How much XDP forwards itself, and why not the rest.
+fn fast(stats: &Stats) -> String {
+    let seen: u64 = stats.verdicts.iter().map(|verdict| verdict.packets).sum();
+    if seen == 0 {
+        return "no traffic yet".to_owned();
+    }
+    let mut passed: Vec<_> = stats
+        .verdicts
+        .iter()
+        .filter(|v| v.action == "pass" && v.packets > 0)
+        .collect();
+    passed.sort_by_key(|verdict| std::cmp::Reverse(verdict.packets));
+    let total: u64 = passed.iter().map(|verdict| verdict.packets).sum();
+    let mut text = format!(
+        "{} XDP   {} kernel",
+        percent(stats.fast.packets, seen),
+        percent(total, seen)
+    );
+    let reasons: Vec<String> = passed
+        .iter()
+        .take(REASONS)
+        .map(|v| {
+            format!(
+                "{} {}",
+                v.reason,
+                percent(v.packets, seen).trim_end_matches(" %")
+            )
+        })
+        .collect();
+    if !reasons.is_empty() {
+        let _ = write!(text, " ({})", reasons.join(", "));
+    }
+    text
+}
+
+/// Frames that nobody will see again; `None` where there are none.
+fn dropped(stats: &Stats) -> Option<String> {
+    let reasons: Vec<String> = stats
+        .verdicts
+        .iter()
+        .filter(|v| matches!(v.action.as_str(), "abort" | "drop") && v.packets > 0)
+        .map(|v| format!("{} {}", v.reason, v.packets))
+        .collect();
+    (!reasons.is_empty()).then(|| reasons.join("  "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uptimes_have_two_units() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (59, "59s"),
+            (61, "1m1s"),
+            (3600, "1h0m"),
+            (273_600, "3d4h"),
+        ] {
+            assert_eq!(uptime(seconds), text);
+        }
+    }
+}

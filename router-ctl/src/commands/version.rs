@@ -1,0 +1,27 @@
+//! `router-ctl version`
+
+use std::process::ExitCode;
+
+use router_common::abi::ABI_VERSION;
+use serde_json::json;
+
+use super::globals::Globals;
+use crate::{error::Error, output};
+
+/// Show the version; with -v the version of the map layouts too
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {}
+
+pub(super) fn run(_: &Args, globals: &Globals) -> Result<ExitCode, Error> {
+    let version = env!("CARGO_PKG_VERSION");
+    let format = globals.format();
+    let text = if format.json {
+        format.json(&json!({ "version": version, "abi": ABI_VERSION }))?
+    } else if format.verbose {
+        format!("router-ctl {version} (map layouts {ABI_VERSION})")
+    } else {
+        format!("router-ctl {version}")
+    };
+    output::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}

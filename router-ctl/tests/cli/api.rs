@@ -1,0 +1,152 @@
+//! The API on the wire: paths, status codes, limits.
+
+use std::{
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+    thread,
+    time::{Duration, Instant},
+};
+
+use router_ctl::api::model::{ErrorBody, State, Status};
+
+use crate::twin::Daemon;
+
+/// Sends `request` as it is; status code and body of the answer.
+fn ask(daemon: &Daemon, request: &str) -> (u16, String) {
+    let mut stream = UnixStream::connect(&daemon.socket).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head[9..12].parse().unwrap(), body.to_owned())
+}
+
+fn get(daemon: &Daemon, path: &str) -> (u16, String) {
+    ask(daemon, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
+}
+
+fn post(daemon: &Daemon, path: &str, body: &str) -> (u16, String) {
+    let length = body.len();
+    ask(
+        daemon,
+        &format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}"),
+    )
+}
+
+fn code_of(body: &str) -> String {
+    serde_json::from_str::<ErrorBody>(body).unwrap().code
+}
+
+#[test]
+fn status_is_json() {
+    let daemon = Daemon::start();
+    let (status, body) = get(&daemon, "/v1/status");
+    assert_eq!(status, 200);
+    let status: Status = serde_json::from_str(&body).unwrap();
+    assert_eq!(status.state, State::Forwarding);
+    assert_eq!(status.networks.len(), 3);
+}
+
+#[test]
+fn routes_by_family() {
+    let daemon = Daemon::start();
+    let count = |path: &str| {
+        let (status, body) = get(&daemon, path);
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str::<Vec<serde_json::Value>>(&body)
+            .unwrap()
+            .len()
+    };
+    assert_eq!(count("/v1/routes"), 4);
+    assert_eq!(count("/v1/routes?family=4"), 3);
+    assert_eq!(count("/v1/routes?family=6"), 1);
+}
+
+#[test]
+fn bad_requests_are_refused_as_json() {
+    let daemon = Daemon::start();
+    for (path, status) in [
+        ("/v1/routes?family=5", 400),
+        ("/v1/routes?famly=4", 400),
+        ("/v1/routes/get", 400),
+        ("/v1/routes/get?dst=x", 400),
+        ("/v1/nothing", 404),
+        ("/v1/down", 405),
+    ] {
+        let (found, body) = get(&daemon, path);
+        assert_eq!(
+            (found, code_of(&body).as_str()),
+            (status, "RC0206"),
+            "{path}: {body}"
+        );
+    }
+    for body in ["", "{", "{\"verb\":\"burn\"}"] {
+        assert_eq!(post(&daemon, "/v1/routes", body).0, 400);
+    }
+    assert!(daemon.twin.changes.lock().unwrap().is_empty());
+}
+
+#[test]
+fn bodies_are_bounded() {
+    let daemon = Daemon::start();
+    let (status, body) = post(&daemon, "/v1/routes", &" ".repeat(65 * 1024));
+    assert_eq!((status, code_of(&body).as_str()), (400, "RC0206"));
+}
+
+#[test]
+fn what_the_kernel_refuses_is_not_a_bad_request() {
+    let daemon = Daemon::start();
+    let (status, body) = get(&daemon, "/v1/routes/get?dst=10.66.0.1");
+    assert_eq!(status, 422);
+    let error: ErrorBody = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        error.cause.as_deref(),
+        Some("Network is unreachable (os error 101)")
+    );
+}
+
+#[test]
+fn a_header_that_does_not_come_costs_nobody_else_anything() {
+    let daemon = Daemon::start();
+    // As many as there are places: the next one has to wait for the time limit.
+    let started = Instant::now();
+    let mut silent: Vec<UnixStream> = (0..64)
+        .map(|_| {
+            let mut stream = UnixStream::connect(&daemon.socket).unwrap();
+            stream.write_all(b"GET /v1/st").unwrap();
+            stream
+        })
+        .collect();
+    assert_eq!(get(&daemon, "/healthz").0, 200);
+    assert!(started.elapsed() < Duration::from_secs(30));
+    let mut rest = Vec::new();
+    // Closed by the server.
+    silent[0].read_to_end(&mut rest).unwrap();
+}
+
+#[test]
+fn health_follows_the_state() {
+    let daemon = Daemon::start();
+    assert_eq!(get(&daemon, "/healthz"), (200, "\"forwarding\"".to_owned()));
+    daemon.set(State::Degraded);
+    assert_eq!(get(&daemon, "/healthz"), (503, "\"degraded\"".to_owned()));
+}
+
+#[test]
+fn metrics() {
+    let daemon = Daemon::start();
+    let (status, body) = get(&daemon, "/metrics");
+    assert_eq!(status, 200);
+    insta::assert_snapshot!(body);
+}
+
+#[test]
+fn the_answer_to_down_arrives_before_the_daemon_ends() {
+    let daemon = Daemon::start();
+    let slow = UnixStream::connect(&daemon.socket).unwrap();
+    assert_eq!(post(&daemon, "/v1/down", ""), (200, "null".to_owned()));
+    thread::sleep(Duration::from_millis(100));
+    // A connection without a request must not hold the daemon up for ever.
+    daemon.ended();
+    drop(slow);
+}

@@ -1,0 +1,252 @@
+//! A daemon in memory, behind a real socket in a temporary folder.
+
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, mpsc},
+    thread::{self, JoinHandle},
+};
+
+use router_ctl::{
+    api::{
+        self, Listener,
+        model::{
+            Count, NetworkStatus, PairCount, Problem, Route, RouteAnswer, RouteChange, RouteVerb,
+            State, Stats, Status, TrunkStatus, VerdictCount,
+        },
+    },
+    error::{Error, Kind},
+    service::{RouteFilter, Service},
+};
+use tempfile::TempDir;
+use tokio::sync::Notify;
+
+/// What the twin knows and was asked for.
+pub(crate) struct Twin {
+    pub(crate) state: Mutex<State>,
+    pub(crate) changes: Mutex<Vec<RouteChange>>,
+    down: Notify,
+}
+
+impl Service for Twin {
+    async fn status(&self) -> Result<Status, Error> {
+        let state = *self.state.lock().unwrap();
+        Ok(Status {
+            version: "0.1.0".to_owned(),
+            instance: "default".to_owned(),
+            state,
+            problems: match state {
+                State::Degraded => vec![Problem {
+                    message: "IPv4 forwarding is off".to_owned(),
+                    help: Some("sysctl -w net.ipv4.ip_forward=1".to_owned()),
+                }],
+                State::Starting | State::Forwarding => Vec::new(),
+            },
+            pid: 4711,
+            uptime_seconds: 273_600,
+            config: Some("/etc/router-ctl/router.toml".to_owned()),
+            trunks: vec![TrunkStatus {
+                interface: "enp0s3".to_owned(),
+                ifindex: Some(2),
+                xdp_mode: "native".to_owned(),
+                prog_id: Some(412),
+                prog_tag: Some("f0f1f2f3f4f5f6f7".to_owned()),
+                link_id: Some(7),
+                pinned: true,
+                rx_vlan_offload: Some(false),
+            }],
+            networks: networks(),
+            stats: stats(),
+        })
+    }
+
+    async fn networks(&self) -> Result<Vec<NetworkStatus>, Error> {
+        Ok(networks())
+    }
+
+    async fn routes(&self, filter: RouteFilter) -> Result<Vec<Route>, Error> {
+        let mut routes = routes();
+        routes.retain(|route| {
+            if route.dst.addr().is_ipv4() {
+                filter.v4
+            } else {
+                filter.v6
+            }
+        });
+        Ok(routes)
+    }
+
+    async fn route_get(&self, dst: IpAddr, from: Option<IpAddr>) -> Result<RouteAnswer, Error> {
+        if dst == IpAddr::from([10, 66, 0, 1]) {
+            return Err(Error::new(Kind::Failed, "RC0399", "no route to 10.66.0.1")
+                .cause("Network is unreachable (os error 101)")
+                .help("router-ctl routes"));
+        }
+        Ok(RouteAnswer {
+            dst,
+            via: Some(IpAddr::from([172, 16, 10, 9])),
+            network: "mac10".to_owned(),
+            vlan: Some(100),
+            src: from.is_none().then(|| IpAddr::from([172, 16, 10, 1])),
+            kind: "unicast".to_owned(),
+        })
+    }
+
+    async fn route_change(&self, change: RouteChange) -> Result<(), Error> {
+        if change.verb == RouteVerb::Add && change.metric == Some(17) {
+            return Err(Error::new(Kind::Failed, "RC0399", "cannot add the route")
+                .cause("File exists (os error 17)"));
+        }
+        self.changes.lock().unwrap().push(change);
+        Ok(())
+    }
+
+    async fn stats(&self) -> Result<Stats, Error> {
+        Ok(stats())
+    }
+
+    async fn down(&self) -> Result<(), Error> {
+        self.down.notify_one();
+        Ok(())
+    }
+}
+
+fn networks() -> Vec<NetworkStatus> {
+    let network = |name: &str, vlan: Option<u16>, gateways: &[&str], state: &str| NetworkStatus {
+        name: name.to_owned(),
+        trunk: "enp0s3".to_owned(),
+        vlan,
+        interface: vlan.map_or_else(|| "enp0s3".to_owned(), |vlan| format!("enp0s3.{vlan}")),
+        ifindex: Some(vlan.map_or(2, u32::from)),
+        gateways: gateways.iter().map(|net| net.parse().unwrap()).collect(),
+        mac: Some("02:00:00:00:00:01".to_owned()),
+        mtu: Some(1500),
+        state: state.to_owned(),
+    };
+    vec![
+        network(
+            "mac10",
+            Some(100),
+            &["172.16.10.1/24", "fd00:10::1/64"],
+            "up",
+        ),
+        network("mac20", Some(200), &["172.16.20.1/24"], "up"),
+        network("wan", None, &[], "down"),
+    ]
+}
+
+fn routes() -> Vec<Route> {
+    let route = |dst: &str, via: Option<&str>, network: &str, vlan, proto: &str, metric| Route {
+        dst: dst.parse().unwrap(),
+        via: via.map(|via| via.parse().unwrap()),
+        network: network.to_owned(),
+        vlan,
+        proto: proto.to_owned(),
+        metric,
+    };
+    vec![
+        route(
+            "10.9.0.0/16",
+            Some("172.16.10.9"),
+            "mac10",
+            Some(100),
+            "router-ctl",
+            50,
+        ),
+        route("0.0.0.0/0", Some("192.0.2.1"), "wan", None, "static", 100),
+        route("172.16.10.0/24", None, "mac10", Some(100), "kernel", 0),
+        route("fd00:10::/64", None, "mac10", Some(100), "kernel", 256),
+    ]
+}
+
+fn stats() -> Stats {
+    let verdict = |reason: &str, action: &str, packets, bytes| VerdictCount {
+        reason: reason.to_owned(),
+        action: action.to_owned(),
+        packets,
+        bytes,
+    };
+    let pair = |from: &str, to: &str, packets, bytes| PairCount {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        packets,
+        bytes,
+    };
+    Stats {
+        fast: Count {
+            packets: 987,
+            bytes: 98_700,
+        },
+        verdicts: vec![
+            verdict("forwarded", "tx", 987, 98_700),
+            verdict("arp", "pass", 9, 540),
+            verdict("no-neighbour", "pass", 4, 400),
+        ],
+        pairs: vec![
+            pair("mac10", "mac20", 500, 50_000),
+            pair("mac20", "mac10", 487, 48_700),
+        ],
+    }
+}
+
+/// The twin, while it runs.
+pub(crate) struct Daemon {
+    pub(crate) twin: Arc<Twin>,
+    pub(crate) socket: PathBuf,
+    thread: Option<JoinHandle<()>>,
+    _dir: TempDir,
+}
+
+impl Daemon {
+    pub(crate) fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let twin = Arc::new(Twin {
+            state: Mutex::new(State::Forwarding),
+            changes: Mutex::default(),
+            down: Notify::new(),
+        });
+        let (ready, wait) = mpsc::channel();
+        let (path, served) = (dir.path().to_owned(), Arc::clone(&twin));
+        let thread = thread::spawn(move || serve(&path, &served, &ready));
+        let socket = wait.recv().unwrap();
+        Self {
+            twin,
+            socket,
+            thread: Some(thread),
+            _dir: dir,
+        }
+    }
+
+    pub(crate) fn set(&self, state: State) {
+        *self.twin.state.lock().unwrap() = state;
+    }
+
+    /// `router-ctl` with these words, asking the twin.
+    pub(crate) fn command(&self, words: &str) -> assert_cmd::Command {
+        let mut command = crate::router_ctl(words);
+        command.env("ROUTER_CTL_SOCKET", &self.socket);
+        command
+    }
+
+    /// Waits until the daemon has ended by itself.
+    pub(crate) fn ended(mut self) {
+        self.thread.take().unwrap().join().unwrap();
+        assert!(!self.socket.exists(), "the socket goes with its daemon");
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.twin.down.notify_one();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn serve(dir: &Path, twin: &Arc<Twin>, ready: &mpsc::Sender<PathBuf>) {
+    let listener = Listener::bind_in(dir, "default").await.unwrap();
+    ready.send(listener.path().to_owned()).unwrap();
+    api::serve(listener, Arc::clone(twin), twin.down.notified()).await;
+}
