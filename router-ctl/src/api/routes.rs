@@ -243,7 +243,7 @@ const fn status_of(kind: Kind) -> StatusCode {
 
 /// The kind that a status tells: the client's side of `status_of`.
 pub(super) fn kind_of(status: StatusCode) -> Kind {
-    [Kind::Usage, Kind::NotPermitted, Kind::Degraded]
+    [Kind::Usage, Kind::NotPermitted, Kind::NotRunning]
         .into_iter()
         .find(|kind| status_of(*kind) == status)
         .unwrap_or(Kind::Failed)
@@ -266,7 +266,7 @@ mod tests {
             Kind::Failed,
             Kind::Usage,
             Kind::NotPermitted,
-            Kind::Degraded,
+            Kind::NotRunning,
         ] {
             assert_eq!(kind_of(status_of(kind)), kind);
         }

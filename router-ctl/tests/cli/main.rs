@@ -14,6 +14,8 @@ fn router_ctl(words: &str) -> Command {
     command
         .env_remove("ROUTER_CTL_INSTANCE")
         .env_remove("ROUTER_CTL_SOCKET")
+        .env_remove("CLICOLOR_FORCE")
+        .env("COLUMNS", "100")
         .args(words.split_whitespace());
     command
 }
