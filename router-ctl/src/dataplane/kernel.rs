@@ -19,7 +19,7 @@ use super::{Attach, Attachment, Counters, Dataplane, Error, Layout, maps::Maps};
 use crate::reconcile::Operation;
 
 /// The XDP object, part of this binary.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/router.o"));
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/router.o"));
 
 /// Frames of a larger MTU may not fit one buffer: a page, less headroom, the
 /// shared info at its end and the L2 header. The exact limit is the driver's
@@ -77,9 +77,10 @@ impl Dataplane for XdpDataplane {
     }
 
     fn attach(&mut self, request: &Attach) -> Result<Attachment, Error> {
+        let mtu = self.layout.mtu;
         let trunk = self.trunk(request.slot)?;
         trunk.link = None;
-        let name = trunk.choose(request.mtu)?;
+        let name = trunk.choose(mtu)?;
         let attachment = trunk.attach(name, request)?;
         debug!(?attachment, "attached");
         Ok(attachment)

@@ -82,11 +82,6 @@ fn may_leave_by(route: &Route, ifindex: IfIndex) -> bool {
         .any(|leg| leg.device.is_none_or(|device| device == ifindex))
 }
 
-/// Whether the PCP that an entry gives depends on the packet's priority.
-pub(super) fn priority_matters(entry: &Egress) -> bool {
-    entry.pcp.iter().any(|pcp| *pcp != entry.pcp[0])
-}
-
 /// The device's egress-qos-map, by `skb->priority`. Larger priorities than the
 /// entry holds never reach it.
 fn pcps(place: &Place<'_>) -> [u8; 16] {

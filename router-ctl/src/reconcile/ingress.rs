@@ -113,8 +113,10 @@ fn entry_flags(
             (global.v6 || interface.v6_forced) && !global.v6_proxy_ndp && !interface.v6_disabled,
         ),
         (
+            // With rules of the namespace's own, fib_validate_source makes the
+            // full check even where rp_filter is off.
             flags::RP_FILTER,
-            global.rp_filter.max(interface.rp_filter) > 0,
+            global.rp_filter.max(interface.rp_filter) > 0 || kernel.tables.custom_rules_v4,
         ),
         (flags::TRUST_PREFIXES, believable),
         (
@@ -123,6 +125,7 @@ fn entry_flags(
         ),
         (flags::LOCALS_INCOMPLETE, locals.is_incomplete()),
         (flags::KEEP_PCP, config.pcp == PcpPolicy::Keep),
+        (flags::KEEP_PRIORITY, !global.tos_priority),
     ]
     .into_iter()
     .filter(|(_, set)| *set)

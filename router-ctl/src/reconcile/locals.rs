@@ -1,5 +1,8 @@
 //! Which addresses are the namespace's own: no other host may use them as a
-//! source, and the kernel drops what does.
+//! source, and the kernel drops what does. Its broadcast addresses, too: the
+//! kernel drops them as sources wherever it makes the full check, which it does
+//! for ever once there has been a local route of the user's
+//! (`fib_has_custom_local_routes`), and nothing tells whether there has.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -31,7 +34,7 @@ pub(super) fn collect(tables: &Tables) -> Locals {
         locals.add(address.address.addr());
     }
     for route in &tables.routes {
-        if route.kind != RouteKind::Local {
+        if !matches!(route.kind, RouteKind::Local | RouteKind::Broadcast) {
             continue;
         }
         if route.dst.prefix_len() == route.dst.max_prefix_len() {
@@ -82,12 +85,13 @@ impl Locals {
             || self.left_out.iter().any(|local| contains(prefix, local))
     }
 
-    /// Whether a prefix has more local addresses than its gateway.
+    /// Whether a prefix has more local addresses than its gateway and its own
+    /// first and last address, which the program knows without being told.
     pub(super) fn has_others_in(&self, prefix: IpNet) -> bool {
-        let gateway = key(prefix.addr());
+        let known = [prefix.addr(), prefix.network(), prefix.broadcast()].map(key);
         self.addresses
             .iter()
-            .any(|local| *local != gateway && contains(prefix, local))
+            .any(|local| !known.contains(local) && contains(prefix, local))
     }
 }
 

@@ -114,19 +114,13 @@ pub fn reconcile(config: &Config, kernel: &Kernel, wanted: &Wanted) -> Plan {
         let entry = egress::entry(*id, *slot, place, network.vlan, kernel);
         contents.egress.insert(place.link.ifindex, entry);
     }
-    let tos_priority_matters = contents.egress.values().any(egress::priority_matters);
     let held: Vec<_> = placed
         .iter()
         .map(|(_, _, _, place)| ingress::prefixes(place.link.ifindex, tables, &locals))
         .collect();
     locals.limit(held.iter().flat_map(ingress::Prefixes::iter));
     for ((id, slot, network, place), prefixes) in placed.iter().zip(held) {
-        let mut entry = ingress::entry(*id, network, place, prefixes, &locals, kernel);
-        if tos_priority_matters && !kernel.forwarding.tos_priority {
-            // The program gives IPv4 the priority of its TOS, as the kernel
-            // does unless ip_forward_update_priority is 0.
-            entry.flags &= !router_common::abi::ingress_flags::FORWARD_V4;
-        }
+        let entry = ingress::entry(*id, network, place, prefixes, &locals, kernel);
         let index = ingress_index(u32::from(slot.get()), network.vlan.get());
         contents.ingress.insert(index, entry);
     }

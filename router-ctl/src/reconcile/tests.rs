@@ -202,8 +202,9 @@ fn the_article() {
     assert_eq!(mac20.vid.get(), 200);
     assert_eq!(mac20.flags, egress_flags::UP);
     assert_eq!((mac20.mtu4, mac20.mtu6), (1500, 1500));
-    // Loopback and link-local are no sources that could be believed.
-    assert_eq!(contents.locals.len(), 3, "{:?}", contents.locals);
+    // Loopback and link-local are no sources that could be believed; three
+    // gateways and a broadcast address are.
+    assert_eq!(contents.locals.len(), 4, "{:?}", contents.locals);
     assert!(contents.ports.is_empty());
 }
 
@@ -274,9 +275,9 @@ fn ingress_flags_follow_the_kernel() {
             PLAIN | RP_FILTER,
         ),
         (
-            "an IPv4 rule",
+            "an IPv4 rule: the kernel makes the full check",
             |k| k.tables.custom_rules_v4 = true,
-            PLAIN & !TRUST_PREFIXES,
+            (PLAIN & !TRUST_PREFIXES) | RP_FILTER,
         ),
         (
             "an IPv6 rule: no rp_filter there",
@@ -315,7 +316,7 @@ fn ingress_flags_follow_the_kernel() {
             |k| {
                 k.tables
                     .routes
-                    .push(unicast("172.16.10.9/32", &[MAC10, OTHER]))
+                    .push(unicast("172.16.10.9/32", &[MAC10, OTHER]));
             },
             PLAIN & !TRUST_PREFIXES,
         ),
@@ -347,7 +348,7 @@ fn ingress_flags_follow_the_kernel() {
                 );
                 k.tables.routes.push(route);
             },
-            PLAIN & !TRUST_PREFIXES,
+            (PLAIN & !TRUST_PREFIXES) | CHECK_LOCALS,
         ),
         (
             "wider routes",
@@ -472,21 +473,40 @@ fn qos_maps_become_tables() {
     assert_eq!(pcp.iter().filter(|pcp| **pcp == 0).count(), 13);
 }
 
-/// The program takes IPv4's priority from the TOS; the kernel does not with
 /// `ip_forward_update_priority=0`.
 #[test]
-fn priorities_that_cannot_be_repeated_pass_up() {
+fn ipv4_may_keep_its_priority() {
     let off = ingress_after(|kernel| kernel.forwarding.tos_priority = false);
-    assert!(
-        off.has(ingress_flags::FORWARD_V4),
-        "no egress map: PCP is 0 either way"
-    );
-    let mapped = ingress_after(|kernel| {
-        kernel.forwarding.tos_priority = false;
-        kernel.tables.links[2].vlan.as_mut().unwrap().egress_qos = vec![(4, 4)];
+    assert!(off.has(ingress_flags::KEEP_PRIORITY));
+    assert!(!ingress_after(|_| ()).has(ingress_flags::KEEP_PRIORITY));
+}
+
+/// The broadcast address of another network is nobody's source, and the
+/// network's own needs no look-up.
+#[test]
+fn broadcast_addresses_are_local() {
+    let broadcast = |dst: &str, device| Route {
+        kind: RouteKind::Broadcast,
+        ..unicast(dst, &[device])
+    };
+    let own = ingress_after(|kernel| {
+        kernel
+            .tables
+            .routes
+            .push(broadcast("172.16.10.255/32", MAC10));
     });
-    assert!(!mapped.has(ingress_flags::FORWARD_V4));
-    assert!(mapped.has(ingress_flags::FORWARD_V6));
+    assert!(!own.has(ingress_flags::CHECK_LOCALS));
+    let mut kernel = kernel();
+    kernel
+        .tables
+        .routes
+        .push(broadcast("172.16.20.255/32", MAC20));
+    assert!(
+        plan(&kernel)
+            .contents
+            .locals
+            .contains(&LocalAddress::v4([172, 16, 20, 255]))
+    );
 }
 
 #[test]
