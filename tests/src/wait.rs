@@ -62,13 +62,25 @@ pub fn until<T>(
     limit: Duration,
     mut look: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
+    through(what, limit, || match look()? {
+        None if interrupted() => bail!("interrupted"),
+        answer => Ok(answer),
+    })
+}
+
+/// As [`until`], but signals are not heeded: for cleaning up.
+///
+/// # Errors
+/// When `limit` is over, and the look's own.
+pub fn through<T>(
+    what: &str,
+    limit: Duration,
+    mut look: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
     let start = Instant::now();
     loop {
         if let Some(answer) = look()? {
             return Ok(answer);
-        }
-        if interrupted() {
-            bail!("interrupted");
         }
         if start.elapsed() > limit {
             bail!("waited {} s for {what}, in vain", limit.as_secs());
