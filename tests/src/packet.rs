@@ -371,6 +371,12 @@ impl Frame {
         out
     }
 
+    /// Whether its payload is IPv4.
+    #[must_use]
+    pub fn is_ipv4(&self) -> bool {
+        matches!(self.body, Body::Ipv4(..))
+    }
+
     /// Bytes in front of the IP header.
     #[must_use]
     pub fn network_offset(&self) -> usize {

@@ -3,8 +3,9 @@
 //! Case 21 (rx-vlan-offload) is the daemon's and not here.
 
 use router_common::{
-    abi::{egress_flags, ingress_flags},
+    abi::{Ingress, egress_flags, ingress_flags},
     datapath::Reason,
+    wire::Vid,
 };
 use router_tests::{
     packet::{DOT1AD, Frame, Tag, Transport},
@@ -108,8 +109,8 @@ fn vids() {
     scene.finish();
 }
 
-fn vid_of(vid: u16) -> router_common::wire::Vid {
-    router_common::wire::Vid::new(vid).expect("12 bits")
+fn vid_of(vid: u16) -> Vid {
+    Vid::new(vid).expect("12 bits")
 }
 
 #[test]
@@ -117,7 +118,7 @@ fn no_untagged_network() {
     let Some(mut scene) = Scene::open("no_untagged_network") else {
         return;
     };
-    let none = router_common::abi::Ingress::default();
+    let none = Ingress::default();
     scene.router.set_ingress(0, 0, &none).expect("VID 0");
     let priority = N.v4_to(B).tags(&[Tag::dot1q(0).priority(5, false)]);
     scene.check([

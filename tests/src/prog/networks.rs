@@ -84,6 +84,18 @@ impl Network {
         }
     }
 
+    /// Ifindex of [`Network::device`]: small, above 64 and above 1000 (case 107).
+    #[must_use]
+    pub const fn ifindex(self) -> u32 {
+        match self {
+            Self::A => 11,
+            Self::B => 65,
+            Self::N => 300,
+            Self::C => 1025,
+            Self::U => 70_000,
+        }
+    }
+
     /// An IPv4 address in it.
     #[must_use]
     pub const fn v4(self, host: u8) -> Ipv4Addr {

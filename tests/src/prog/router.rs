@@ -1,23 +1,20 @@
 //! The object in the kernel: load, maps, test runs, counters.
 
-use std::{
-    env, fmt, fs,
-    os::fd::{AsFd as _, AsRawFd as _},
-};
+use std::fmt;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use aya::{
     Ebpf, EbpfLoader, TestRun as _, TestRunOptions,
-    maps::{Array, DevMap, HashMap, Map, MapInfo, PerCpuArray},
+    maps::{Array, DevMap, DevMapHash, HashMap, Map, PerCpuArray},
     programs::{Xdp, xdp::XdpMode},
 };
-use router_common::{
-    abi::{
-        Counter, Egress, Ingress, LocalAddress, MAX_REASONS, MapBytes as _, VIDS, ingress_index,
-        names, pair_index,
-    },
-    datapath::Reason,
-    wire::NetworkId,
+use router_common::abi::{
+    Counter, Egress, Ingress, LocalAddress, MAX_REASONS, MapBytes as _, VIDS, ingress_index, names,
+};
+
+use super::{
+    counters::{Counters, Record},
+    object::object,
 };
 
 /// `enum xdp_action`.
@@ -27,12 +24,33 @@ pub const XDP_TX: u32 = 3;
 /// Out by another device.
 pub const XDP_REDIRECT: u32 = 4;
 
-/// `PAIR_STRIDE` of a small instance.
-const STRIDE: u32 = 16;
+/// Records of `PAIRS`.
+const PAIRS: u32 = 256;
 /// Trunks of a [`Scene`](super::Scene).
 const TRUNKS: u32 = 2;
 /// What the program may add in front, and then some.
 const OUTPUT_SLACK: usize = 64;
+
+/// How the object is loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Program of the object.
+    pub program: &'static str,
+    /// Slot of the trunk that it serves.
+    pub slot: u8,
+    /// `PAIR_STRIDE`: 16 for a small instance.
+    pub stride: u32,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self {
+            program: names::PROGRAM,
+            slot: 0,
+            stride: 16,
+        }
+    }
+}
 
 /// What became of one frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,46 +61,46 @@ pub struct Outcome {
     pub bytes: Vec<u8>,
 }
 
-/// The bytes of the object that the daemon ships.
-fn object() -> Result<Vec<u8>> {
-    let path = env::var("ROUTER_EBPF_OBJECT").context("read ROUTER_EBPF_OBJECT")?;
-    fs::read(&path).with_context(|| format!("read {path}"))
-}
-
-/// The loaded program of trunk 0 with its maps.
+/// The loaded program of one trunk with its maps.
 pub struct Router {
     bpf: Ebpf,
-    program: &'static str,
+    load: Load,
     device: u32,
 }
 
 impl Router {
-    /// Loads `program` and attaches it to `device`, so that the kernel has a
+    /// Loads the object and attaches it to its trunk, so that the kernel has a
     /// receive queue to run test frames on.
     ///
     /// # Errors
     /// When the kernel refuses the object, with the verifier's words.
-    pub fn load(program: &'static str, device: (&str, u32)) -> Result<Self> {
+    pub fn load(load: Load, device: (&str, u32)) -> Result<Self> {
         let mut bpf = EbpfLoader::new()
             .btf(None)
-            .override_global(names::TRUNK_SLOT, &0_u32, true)
-            .override_global(names::PAIR_STRIDE, &STRIDE, true)
+            .override_global(names::TRUNK_SLOT, &u32::from(load.slot), true)
+            .override_global(names::PAIR_STRIDE, &load.stride, true)
             .map_max_entries(names::INGRESS, TRUNKS * VIDS)
-            .map_max_entries(names::PAIRS, STRIDE * STRIDE)
+            .map_max_entries(names::PAIRS, PAIRS)
             .load(&object()?)
             .context("load the object")?;
         let xdp: &mut Xdp = bpf
-            .program_mut(program)
-            .with_context(|| format!("find program {program}"))?
+            .program_mut(load.program)
+            .with_context(|| format!("find program {}", load.program))?
             .try_into()?;
         xdp.load().context("verify the program")?;
         xdp.attach(device.0, XdpMode::Driver)
             .with_context(|| format!("attach to {}", device.0))?;
         Ok(Self {
             bpf,
-            program,
+            load,
             device: device.1,
         })
+    }
+
+    /// The counter of frames from one network to another.
+    pub(super) fn record(&self, from: u16, to: u16) -> Record {
+        // With stride 1 there is one record an ingress network.
+        Record::Forwarded(from, if self.load.stride == 1 { 0 } else { to })
     }
 
     fn map(&mut self, name: &str) -> Result<&mut Map> {
@@ -137,17 +155,26 @@ impl Router {
     /// # Errors
     /// When the map is not there or refuses.
     pub fn set_port(&mut self, slot: u32, ifindex: Option<u32>) -> Result<()> {
-        let mut map: DevMap<_> = self.map(names::TX_PORTS)?.try_into()?;
-        match ifindex {
-            Some(ifindex) => map.set(slot, ifindex, None, 0),
+        let map = self.map(names::TX_PORTS)?;
+        if matches!(map, Map::DevMapHash(_)) {
+            let mut ports: DevMapHash<_> = map.try_into()?;
+            match ifindex {
+                Some(ifindex) => ports.insert(slot, ifindex, None, 0)?,
+                None => ports.remove(slot)?,
+            }
+        } else {
+            let mut ports: DevMap<_> = map.try_into()?;
             // An ifindex of 0 empties the slot.
-            None => map.set(slot, 0, None, 0),
+            ports.set(slot, ifindex.unwrap_or(0), None, 0)?;
         }
-        .context("write TX_PORTS")
+        Ok(())
     }
 
     fn xdp(&self) -> Result<&Xdp> {
-        let program = self.bpf.program(self.program).context("find the program")?;
+        let program = self
+            .bpf
+            .program(self.load.program)
+            .context("find the program")?;
         Ok(program.try_into()?)
     }
 
@@ -180,57 +207,6 @@ impl Router {
         })
     }
 
-    /// What the verifier had to look at, and what it made of it: instructions
-    /// verified, translated size in bytes.
-    ///
-    /// # Errors
-    /// When the kernel does not tell.
-    pub fn verifier_cost(&self) -> Result<(u32, u32)> {
-        let info = self.xdp()?.info()?;
-        Ok((
-            info.verified_instruction_count()
-                .context("5.16 and later")?,
-            info.size_translated().context("the translated size")?,
-        ))
-    }
-
-    /// Id of a map, for bpftool.
-    ///
-    /// # Errors
-    /// When the map is not there.
-    pub fn map_id(&self, name: &str) -> Result<u32> {
-        Ok(self.map_info(name)?.id())
-    }
-
-    /// Memory of a map in bytes, as the kernel accounts it.
-    ///
-    /// # Errors
-    /// When the map is not there.
-    pub fn map_memory(&self, name: &str) -> Result<u64> {
-        let id = self.map_id(name)?;
-        let fd = MapInfo::from_id(id)?.fd()?;
-        let path = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
-        let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix("memlock:"))
-            .context("find memlock")?;
-        Ok(line.trim().parse()?)
-    }
-
-    fn map_info(&self, name: &str) -> Result<MapInfo> {
-        let map = self
-            .bpf
-            .map(name)
-            .with_context(|| format!("find map {name}"))?;
-        let (Map::Array(data) | Map::HashMap(data) | Map::DevMap(data) | Map::PerCpuArray(data)) =
-            map
-        else {
-            bail!("{name} is of an unexpected kind");
-        };
-        Ok(data.info()?)
-    }
-
     /// Every counter, summed over the CPUs.
     ///
     /// # Errors
@@ -238,7 +214,8 @@ impl Router {
     pub fn counters(&self) -> Result<Counters> {
         Ok(Counters {
             verdicts: self.records(names::VERDICTS, MAX_REASONS)?,
-            pairs: self.records(names::PAIRS, STRIDE * STRIDE)?,
+            pairs: self.records(names::PAIRS, PAIRS)?,
+            stride: self.load.stride,
         })
     }
 
@@ -263,76 +240,8 @@ impl Router {
 impl fmt::Debug for Router {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Router")
-            .field("program", &self.program)
+            .field("load", &self.load)
             .field("device", &self.device)
             .finish_non_exhaustive()
     }
-}
-
-/// Every counter at one time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Counters {
-    verdicts: Vec<Counter>,
-    pairs: Vec<Counter>,
-}
-
-/// One counter of the program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Record {
-    /// A record of `VERDICTS`.
-    Kept(Reason),
-    /// A record of `PAIRS`: from, to.
-    Forwarded(u16, u16),
-    /// A record that belongs to nothing.
-    Stray(&'static str, usize),
-}
-
-impl fmt::Display for Record {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Kept(reason) => write!(f, "pass {}", reason.name()),
-            Self::Forwarded(from, to) => write!(f, "forward {from}->{to}"),
-            Self::Stray(map, index) => write!(f, "{map}[{index}], which nothing uses"),
-        }
-    }
-}
-
-impl Counters {
-    /// The records that moved since `before`, and by how much.
-    #[must_use]
-    pub fn since(&self, before: &Self) -> Vec<(Record, Counter)> {
-        let kept = moved(&before.verdicts, &self.verdicts).map(|(index, by)| {
-            let reason = Reason::ALL
-                .iter()
-                .find(|reason| reason.index() as usize == index);
-            let record = reason.map_or(Record::Stray("VERDICTS", index), |r| Record::Kept(*r));
-            (record, by)
-        });
-        let forwarded = moved(&before.pairs, &self.pairs).map(|(index, by)| {
-            let ids = (0..16).flat_map(|from| (0..16).map(move |to| (from, to)));
-            let pair = ids.into_iter().find(|(from, to)| {
-                pair_index(STRIDE, NetworkId::new(*from), NetworkId::new(*to)) as usize == index
-            });
-            let record = pair.map_or(Record::Stray("PAIRS", index), |(from, to)| {
-                Record::Forwarded(from, to)
-            });
-            (record, by)
-        });
-        kept.chain(forwarded).collect()
-    }
-}
-
-fn moved(before: &[Counter], after: &[Counter]) -> impl Iterator<Item = (usize, Counter)> {
-    before
-        .iter()
-        .zip(after)
-        .enumerate()
-        .filter(|(_, (before, after))| before != after)
-        .map(|(index, (before, after))| {
-            let by = Counter {
-                packets: after.packets.wrapping_sub(before.packets),
-                bytes: after.bytes.wrapping_sub(before.bytes),
-            };
-            (index, by)
-        })
 }

@@ -1,13 +1,13 @@
 //! A namespace of its own with five networks, and the program in it.
 
-use std::{collections::BTreeMap, io::ErrorKind, net::IpAddr};
+use std::{io::ErrorKind, net::IpAddr};
 
 use router_common::{
-    abi::{Egress, Ingress, LocalAddress, Prefix4, Prefix6, egress_flags, ingress_flags, names},
+    abi::{Egress, Ingress, LocalAddress, Prefix4, Prefix6, egress_flags, ingress_flags},
     wire::{IfIndex, MacAddr, NetworkId, TrunkSlot, Vid},
 };
 
-use super::{Counters, Network, Router, wire::Wires};
+use super::{Counters, Load, Network, Router, wire::Wires};
 use crate::netns::{self, Private};
 
 /// Name of the trunk with this slot.
@@ -18,7 +18,13 @@ const fn trunk(slot: u8) -> &'static str {
     }
 }
 
-/// Five networks on two trunks, and the program of trunk 0.
+/// Its ifindex.
+const fn trunk_ifindex(slot: u8) -> u32 {
+    5 + slot as u32
+}
+
+/// Five networks on two trunks, and the program of one of them, trunk 0 unless
+/// told otherwise.
 ///
 /// Everything is real but the 802.1Q devices: addresses, routes, permanent
 /// neighbours, sysctls. rp_filter is off, forwarding on. The maps are filled as
@@ -32,7 +38,6 @@ pub struct Scene {
     pub(super) counted: Counters,
     pub(super) failures: Vec<String>,
     pub(super) rows: usize,
-    ifindexes: BTreeMap<String, u32>,
     // Last: the namespace outlives what is in it.
     _namespace: Private,
 }
@@ -45,25 +50,23 @@ impl Scene {
     /// When anything but privileges is missing.
     #[must_use]
     pub fn open(test: &str) -> Option<Self> {
-        Self::open_with(test, names::PROGRAM)
+        Self::open_with(test, Load::default())
     }
 
-    /// The same with another program of the object.
+    /// The same, with the object loaded in another way.
     ///
     /// # Panics
     /// As [`Scene::open`].
     #[must_use]
-    pub fn open_with(test: &str, program: &'static str) -> Option<Self> {
+    pub fn open_with(test: &str, load: Load) -> Option<Self> {
         let namespace = enter(test)?;
         build();
-        let ifindexes = ifindexes();
-        let router = Router::load(program, (trunk(0), ifindexes[trunk(0)]))
+        let router = Router::load(load, (trunk(load.slot), trunk_ifindex(load.slot)))
             .unwrap_or_else(|e| panic!("{e:?}"));
         let mut scene = Self {
             counted: router.counters().unwrap_or_else(|e| panic!("{e:?}")),
             router,
-            wires: Wires::open(|device| ifindexes[device]),
-            ifindexes,
+            wires: Wires::open(),
             failures: Vec::new(),
             rows: 0,
             _namespace: namespace,
@@ -81,7 +84,7 @@ impl Scene {
     /// The `INGRESS` entry that the daemon would write.
     #[must_use]
     pub fn ingress(&self, network: Network) -> Ingress {
-        ingress(network, self.ifindex(network.device()))
+        ingress(network)
     }
 
     /// Writes this network's `INGRESS` entry: the daemon's, with a change.
@@ -104,7 +107,7 @@ impl Scene {
         let mut entry = egress(network);
         change(&mut entry);
         self.router
-            .set_egress(self.ifindex(network.device()), Some(&entry))
+            .set_egress(network.ifindex(), Some(&entry))
             .unwrap_or_else(|e| panic!("{e:?}"));
     }
 
@@ -114,7 +117,7 @@ impl Scene {
     /// When the map refuses.
     pub fn forget_egress(&mut self, network: Network) {
         self.router
-            .set_egress(self.ifindex(network.device()), None)
+            .set_egress(network.ifindex(), None)
             .unwrap_or_else(|e| panic!("{e:?}"));
     }
 
@@ -123,7 +126,7 @@ impl Scene {
     /// # Panics
     /// When the map refuses.
     pub fn set_port(&mut self, slot: u8, present: bool) {
-        let device = present.then(|| self.ifindex(trunk(slot)));
+        let device = present.then(|| trunk_ifindex(slot));
         self.router
             .set_port(slot.into(), device)
             .unwrap_or_else(|e| panic!("{e:?}"));
@@ -149,6 +152,17 @@ impl Scene {
             .unwrap_or_else(|e| panic!("{e:?}"));
     }
 
+    /// The counters as they were when the last row, or the scene, was done.
+    #[must_use]
+    pub fn counted(&self) -> &Counters {
+        &self.counted
+    }
+
+    /// The failures so far, which are forgotten.
+    pub fn take_failures(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.failures)
+    }
+
     /// Runs lines of `ip`; a line that is empty is ignored.
     ///
     /// # Panics
@@ -157,21 +171,21 @@ impl Scene {
         ip(lines);
     }
 
+    /// Runs `ip -6` with these words: a batch cannot change the family, and
+    /// rules do not tell it by their addresses.
+    ///
+    /// # Panics
+    /// When `ip` refuses.
+    pub fn ip6(&self, words: &str) {
+        netns::ip(&format!("-6 {words}")).unwrap_or_else(|e| panic!("{e:?}"));
+    }
+
     /// Writes `/proc/sys/net/KEY` of this namespace.
     ///
     /// # Panics
     /// When the kernel refuses.
     pub fn sysctl(&self, key: &str, value: &str) {
         sysctl(key, value);
-    }
-
-    /// Ifindex of a device that the scene was built with.
-    ///
-    /// # Panics
-    /// When it is another.
-    #[must_use]
-    pub fn ifindex(&self, device: &str) -> u32 {
-        self.ifindexes[device]
     }
 }
 
@@ -201,18 +215,21 @@ fn build() {
 
     // Nothing moves that a row did not send: no link-local addresses, no ARP and
     // no IPv6 on the far ends.
-    let gateway = |network: Network| format!("address {}", MacAddr::new(network.gateway_mac()));
+    let gateway = |network: Network| {
+        let mac = MacAddr::new(network.gateway_mac());
+        format!("index {} address {mac}", network.ifindex())
+    };
     let pairs: Vec<(&str, &str, String)> = [
-        (trunk(0), "switch0", String::new()),
-        (trunk(1), "switch1", String::new()),
+        (trunk(0), "switch0", format!("index {}", trunk_ifindex(0))),
+        (trunk(1), "switch1", format!("index {}", trunk_ifindex(1))),
     ]
     .into_iter()
     .chain(Network::ALL.map(|network| (network.device(), network.wire(), gateway(network))))
     .collect();
     let mut lines = String::new();
-    for (near, far, mac) in &pairs {
+    for (near, far, options) in &pairs {
         lines += &format!(
-            "link add {near} {mac} type veth peer name {far}\n\
+            "link add {near} {options} type veth peer name {far}\n\
              link set {near} addrgenmode none\n\
              link set {far} addrgenmode none arp off\n"
         );
@@ -250,9 +267,9 @@ fn build() {
 }
 
 /// The `INGRESS` entry that the daemon would write.
-fn ingress(network: Network, ifindex: u32) -> Ingress {
+fn ingress(network: Network) -> Ingress {
     Ingress {
-        ifindex: IfIndex::new(ifindex),
+        ifindex: IfIndex::new(network.ifindex()),
         network: NetworkId::new(network.id().into()),
         flags: ingress_flags::UP
             | ingress_flags::FORWARD_V4
@@ -292,14 +309,4 @@ fn sysctl(key: &str, value: &str) {
 fn links(words: &str) -> Vec<serde_json::Value> {
     let text = netns::ip(words).unwrap_or_else(|e| panic!("{e:?}"));
     serde_json::from_str(&text).expect("JSON of ip")
-}
-
-/// Every device of the namespace. By netlink: /sys may belong to another.
-fn ifindexes() -> BTreeMap<String, u32> {
-    let entry = |link: &serde_json::Value| {
-        let name = link["ifname"].as_str()?.to_owned();
-        let index = link["ifindex"].as_u64()?.try_into().ok()?;
-        Some((name, index))
-    };
-    links("-j link show").iter().filter_map(entry).collect()
 }

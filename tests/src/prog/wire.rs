@@ -2,23 +2,17 @@
 //!
 //! A packet socket on the far end of every network's veth. Frames here carry no
 //! tags, so nothing is hidden in auxiliary data.
-#![expect(
-    unsafe_code,
-    reason = "a packet socket has no safe wrapper among our dependencies"
-)]
-
 use std::{
     fs::File,
     io::{ErrorKind, Read as _, Write as _},
-    mem::size_of,
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, ensure};
+use nix::net::if_::if_nametoindex;
 
 use super::Network;
+use crate::sys::packet_socket;
 
 /// How long something that must come may take. The kernel forwards within the
 /// send call, or its softirq thread does so soon after.
@@ -33,11 +27,12 @@ const AFTERTHOUGHT: Duration = Duration::from_micros(200);
 pub(super) struct Wires(Vec<File>);
 
 impl Wires {
-    /// Opens them. `ifindex` tells a wire's.
-    pub(super) fn open(ifindex: impl Fn(&str) -> u32) -> Self {
+    /// Opens them.
+    pub(super) fn open() -> Self {
         let open = |network: Network| {
             let wire = network.wire();
-            packet_socket(ifindex(wire)).unwrap_or_else(|e| panic!("open {wire}: {e:?}"))
+            let index = if_nametoindex(wire).unwrap_or_else(|e| panic!("find {wire}: {e}"));
+            File::from(packet_socket(index).unwrap_or_else(|e| panic!("open {wire}: {e}")))
         };
         Self(Network::ALL.into_iter().map(open).collect())
     }
@@ -70,8 +65,7 @@ impl Wires {
         }
     }
 
-    /// What has come, less the kernel's own multicast (MLD) and its questions
-    /// for neighbours.
+    /// What has come, less what the kernel says of its own accord.
     fn collect(&self) -> Vec<(Network, Vec<u8>)> {
         let mut came = Vec::new();
         // No device here has a larger MTU than 1500.
@@ -79,8 +73,8 @@ impl Wires {
         for (network, mut socket) in Network::ALL.into_iter().zip(&self.0) {
             loop {
                 match socket.read(&mut buffer) {
-                    Ok(len) if buffer[0] & 1 == 0 => came.push((network, buffer[..len].to_vec())),
-                    Ok(_) => {}
+                    Ok(len) if is_noise(&buffer[..len]) => {}
+                    Ok(len) => came.push((network, buffer[..len].to_vec())),
                     Err(e) if e.kind() == ErrorKind::WouldBlock => break,
                     Err(e) => panic!("receive on {}: {e}", network.wire()),
                 }
@@ -90,23 +84,14 @@ impl Wires {
     }
 }
 
-/// A raw, non-blocking packet socket that is bound to one device.
-fn packet_socket(ifindex: u32) -> Result<File> {
-    let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    // SAFETY: no pointers. Protocol 0: nothing is received until it is bound.
-    let fd = unsafe { libc::socket(libc::AF_PACKET, kind, 0) };
-    ensure!(fd >= 0, std::io::Error::last_os_error());
-    // SAFETY: the descriptor was just opened and belongs to nobody else.
-    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-
-    // SAFETY: integers and arrays of them only; all zero is valid.
-    let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-    address.sll_family = u16::try_from(libc::AF_PACKET)?;
-    address.sll_protocol = u16::try_from(libc::ETH_P_ALL)?.to_be();
-    address.sll_ifindex = i32::try_from(ifindex)?;
-    let len = u32::try_from(size_of::<libc::sockaddr_ll>())?;
-    // SAFETY: the address is of the size given and outlives the call.
-    let bound = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), len) };
-    ensure!(bound == 0, std::io::Error::last_os_error());
-    Ok(File::from(socket))
+/// Multicast (MLD, questions for neighbours), and the same questions asked of
+/// one host: ARP, neighbour solicitation.
+fn is_noise(frame: &[u8]) -> bool {
+    let ether_type = frame.get(12..14);
+    let (next_header, icmp_type) = (frame.get(20), frame.get(54));
+    frame.first().is_none_or(|first| first & 1 != 0)
+        || ether_type == Some(&[0x08, 0x06])
+        || (ether_type == Some(&[0x86, 0xdd])
+            && next_header == Some(&58)
+            && icmp_type == Some(&135))
 }
