@@ -8,7 +8,7 @@
 use aya_ebpf::{
     Global,
     bindings::BPF_F_NO_PREALLOC,
-    btf_maps::{Array, DevMap, HashMap, PerCpuArray},
+    btf_maps::{Array, DevMapHash, HashMap, PerCpuArray},
     macros::btf_map,
 };
 use router_common::abi::{
@@ -32,7 +32,7 @@ pub(crate) static LOCALS: HashMap<LocalAddress, u8, { MAX_LOCALS as usize }, NO_
     HashMap::new();
 
 #[btf_map]
-pub(crate) static TX_PORTS: DevMap<{ MAX_TRUNKS as usize }> = DevMap::new();
+pub(crate) static TX_PORTS: DevMapHash<{ MAX_TRUNKS as usize }> = DevMapHash::new();
 
 #[btf_map]
 pub(crate) static VERDICTS: PerCpuArray<Counter, { MAX_REASONS as usize }> = PerCpuArray::new();

@@ -10,7 +10,7 @@
 //! | `INGRESS` | array | trunk slot x 4096 + VID | [`Ingress`] | daemon | XDP, every frame |
 //! | `EGRESS` | hash | ifindex of a sub-interface | [`Egress`] | daemon | XDP, every lookup |
 //! | `LOCALS` | hash | [`LocalAddress`] | `u8` (unused) | daemon | XDP, sources outside the network's prefixes |
-//! | `TX_PORTS` | devmap | trunk slot | ifindex of the trunk | daemon | XDP, second trunk only |
+//! | `TX_PORTS` | devmap hash | trunk slot | ifindex of the trunk | daemon | XDP, second trunk only |
 //! | `VERDICTS` | per-CPU array | [`Reason`](crate::datapath::Reason) number | [`Counter`] | XDP | daemon, bpftool |
 //! | `PAIRS` | per-CPU array | [`pair_index`] | [`Counter`] | XDP | daemon, bpftool |
 
@@ -77,10 +77,9 @@ pub mod names {
     /// Program for multi-buffer frames (5.18 and later), for trunks whose MTU
     /// does not fit one buffer.
     ///
-    /// Invariant: all trunks of an instance run the same one of the two. They
-    /// share `TX_PORTS`, and the kernel refuses (EINVAL) a devmap to programs
-    /// that differ in `xdp.frags` (`__bpf_prog_map_compatible`,
-    /// kernel/bpf/core.c).
+    /// Both may use the same maps only because `TX_PORTS` is a devmap *hash*:
+    /// the kernel refuses (EINVAL) an array devmap to programs that differ in
+    /// `xdp.frags` (`map_type_contains_progs`, include/linux/bpf.h).
     pub const PROGRAM_FRAGS: &str = "router_frags";
 }
 

@@ -40,22 +40,10 @@ pub(super) async fn open(
     let layout = Layout {
         trunks: u32::try_from(config.trunks.len()).unwrap_or(u32::MAX),
         networks: u32::try_from(config.networks.len()).unwrap_or(u32::MAX),
-        mtu: largest_mtu(config, host).await?,
         pins: dataplane::PinDir::new(bpffs, &host.instance).maps(),
     };
     let dataplane = XdpDataplane::open(layout).map_err(|error| fail::dataplane(&error))?;
     Ok(Box::new(dataplane))
-}
-
-/// The largest MTU of the trunks: it decides which program all of them run.
-async fn largest_mtu(config: &Config, host: &Host) -> Result<u32, Error> {
-    let mut largest = 0;
-    for trunk in &config.trunks {
-        if let Some(link) = host.link(&trunk.interface).await? {
-            largest = largest.max(link.mtu);
-        }
-    }
-    Ok(largest)
 }
 
 /// Another program on a trunk is somebody's: never detached, and said early.
@@ -152,6 +140,7 @@ async fn attach(
     let request = Attach {
         slot,
         ifindex: link.ifindex,
+        mtu: link.mtu,
         generic,
     };
     let attached = match shared.dataplane().as_mut() {

@@ -77,10 +77,9 @@ impl Dataplane for XdpDataplane {
     }
 
     fn attach(&mut self, request: &Attach) -> Result<Attachment, Error> {
-        let mtu = self.layout.mtu;
         let trunk = self.trunk(request.slot)?;
         trunk.link = None;
-        let name = trunk.choose(mtu)?;
+        let name = trunk.choose(request.mtu)?;
         let attachment = trunk.attach(name, request)?;
         debug!(?attachment, "attached");
         Ok(attachment)

@@ -2,7 +2,7 @@
 
 use aya::{
     Ebpf,
-    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, xdp::DevMap},
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, xdp::DevMapHash},
 };
 use router_common::{
     abi::{Counter, Egress, Ingress, MapBytes as _, names, pair_index, pair_stride},
@@ -21,7 +21,7 @@ pub(super) struct Maps {
     ingress: Array<MapData, [u8; Ingress::SIZE]>,
     egress: HashMap<MapData, u32, [u8; Egress::SIZE]>,
     locals: HashMap<MapData, [u8; 16], u8>,
-    ports: DevMap<MapData>,
+    ports: DevMapHash<MapData>,
     verdicts: PerCpuArray<MapData, [u8; 16]>,
     pairs: PerCpuArray<MapData, [u8; 16]>,
     networks: u16,
@@ -75,13 +75,11 @@ impl Maps {
             }
             Operation::SetPort(slot, device) => self
                 .ports
-                .set(u32::from(slot.get()), device.get(), None, 0)
+                .insert(u32::from(slot.get()), device.get(), None, 0)
                 .map_err(failed(names::TX_PORTS)),
-            // Ifindex 0 empties a slot (kernel/bpf/devmap.c).
-            Operation::ClearPort(slot) => self
-                .ports
-                .set(u32::from(slot.get()), 0, None, 0)
-                .map_err(failed(names::TX_PORTS)),
+            Operation::ClearPort(slot) => {
+                removed(self.ports.remove(u32::from(slot.get())), names::TX_PORTS)
+            }
         }
     }
 

@@ -62,10 +62,6 @@ pub struct Layout {
     pub trunks: u32,
     /// Networks of the configuration.
     pub networks: u32,
-    /// Largest MTU of the trunks in bytes: decides which program they run, the
-    /// same on all of them, because they share a devmap
-    /// (`router_common::abi::names::PROGRAM_FRAGS`).
-    pub mtu: u32,
     /// Folder on a bpffs, for this instance and ABI.
     pub pins: PathBuf,
 }
@@ -77,6 +73,8 @@ pub struct Attach {
     pub slot: TrunkSlot,
     /// The trunk.
     pub ifindex: IfIndex,
+    /// Its MTU in bytes: decides which program fits.
+    pub mtu: u32,
     /// On the skb instead of in the driver.
     pub generic: bool,
 }
