@@ -32,6 +32,11 @@ pub(super) fn install_bpf_linker() -> Result<()> {
 
 pub(super) fn install_cargo_deny() -> Result<()> {
     let mut command = cargo_install("cargo-deny", CARGO_DENY)?;
+    // It reads a few hundred manifests: not worth minutes of optimisation.
+    command
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
     step::quiet("building cargo-deny", &mut command)
 }
 

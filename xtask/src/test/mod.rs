@@ -47,14 +47,9 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         )
     });
     stage(&mut rows, "host integration", integration);
-    for (name, prefix) in [("prog", "prog_"), ("net", "net_")] {
-        if !targets("tests", prefix).is_empty() {
-            let pattern = format!("{prefix}*");
-            stage(&mut rows, name, || {
-                setup::ensure(&[Need::EbpfToolchain, Need::Programs])?;
-                cargo_test(name, &["-p", "router-tests", "--test", &pattern], true)
-            });
-        }
+    stage(&mut rows, "prog", || kernel_tests("prog"));
+    if !targets("tests", "net_").is_empty() {
+        stage(&mut rows, "net", || kernel_tests("net"));
     }
     if !args.quick {
         let kernels = if args.kernels.is_empty() {
@@ -120,6 +115,13 @@ fn integration() -> Result<Row> {
         }
     }
     Ok(row)
+}
+
+/// The test targets of router-tests that need this machine's kernel, and root.
+fn kernel_tests(kind: &str) -> Result<Row> {
+    setup::ensure(&[Need::EbpfToolchain, Need::Programs])?;
+    let pattern = format!("{kind}_*");
+    cargo_test(kind, &["-p", "router-tests", "--test", &pattern], true)
 }
 
 /// Names of the test targets of a package that begin with `prefix`.
