@@ -12,8 +12,10 @@ use std::{
     ffi::{CStr, CString},
     io,
     mem::{MaybeUninit, size_of},
-    net::UdpSocket,
-    os::{fd::AsRawFd as _, unix::ffi::OsStrExt as _},
+    os::{
+        fd::AsRawFd as _,
+        unix::{ffi::OsStrExt as _, net::UnixDatagram},
+    },
     path::Path,
 };
 
@@ -110,8 +112,9 @@ fn ethtool(interface: &str, command: u32, data: u32) -> io::Result<u32> {
         *to = from.cast_signed();
     }
     request.ifr_ifru.ifru_data = (&raw mut value).cast();
-    // Any socket will do.
-    let socket = UdpSocket::bind(("127.0.0.1", 0)).or_else(|_| UdpSocket::bind(("::1", 0)))?;
+    // Any socket will do; this one needs no address, and so works where even lo
+    // is down.
+    let socket = UnixDatagram::unbound()?;
     // SAFETY: `request` is a whole ifreq with a terminated name, and `value`,
     // which it points to, is what these commands read and write. Both live
     // through the call.
@@ -182,7 +185,7 @@ pub fn unmount(path: &Path) -> io::Result<()> {
 /// # Errors
 /// If no socket can be made.
 pub fn netns_cookie() -> io::Result<u64> {
-    let socket = UdpSocket::bind(("127.0.0.1", 0)).or_else(|_| UdpSocket::bind(("::1", 0)))?;
+    let socket = UnixDatagram::unbound()?;
     let mut cookie = 0_u64;
     let mut length = libc::socklen_t::try_from(size_of::<u64>()).unwrap_or_default();
     // SAFETY: the kernel writes at most `length` bytes to `cookie`.

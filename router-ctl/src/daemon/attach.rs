@@ -31,7 +31,6 @@ pub(super) async fn open(
     if config.trunks.iter().all(|trunk| trunk.xdp == XdpMode::Off) {
         return Ok(Box::new(MemoryDataplane::default()));
     }
-    refuse_foreign_programs(config, host).await?;
     provide_bpffs(bpffs, host).await?;
     host.perform(Effect::Pins {
         bpffs: bpffs.to_owned(),
@@ -47,7 +46,7 @@ pub(super) async fn open(
 }
 
 /// Another program on a trunk is somebody's: never detached, and said early.
-async fn refuse_foreign_programs(config: &Config, host: &Host) -> Result<(), Error> {
+pub(super) async fn refuse_foreign_programs(config: &Config, host: &Host) -> Result<(), Error> {
     for trunk in config
         .trunks
         .iter()

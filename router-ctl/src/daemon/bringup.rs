@@ -18,7 +18,7 @@ use crate::{
     journal::Effect,
     netlink::{
         self, PROTOCOL,
-        types::{Link, RouteChange, RouteSpec, TABLE_MAIN, Tables},
+        types::{Leg, Link, Route, RouteChange, RouteSpec, TABLE_MAIN, Tables},
     },
     reconcile,
     sys::{self, Offload},
@@ -178,16 +178,11 @@ async fn prepare_forwarding(config: &Config, host: &mut Host) -> Result<(), Erro
         }
     }
     if read(host, "ipv6/conf/all/forwarding")?.as_deref() == Some("0") {
-        let tables = read_devices(host).await?;
         for interface in interfaces(host, "ipv6")? {
             note_dragged(host, &format!("ipv6/conf/{interface}/forwarding"), "0")?;
             // First: a router with accept_ra = 1 forgets its default route.
             let name = format!("ipv6/conf/{interface}/accept_ra");
-            let exists = tables.link(&interface).is_some();
-            if exists
-                && !is_made_by_us(host, &interface)
-                && read(host, &name)?.as_deref() == Some("1")
-            {
+            if keeps_its_router(config, &interface) && read(host, &name)?.as_deref() == Some("1") {
                 write(host, &name, "1", "2").await?;
             }
         }
@@ -236,10 +231,11 @@ fn note_dragged(host: &mut Host, name: &str, left: &str) -> Result<(), Error> {
     }
 }
 
-fn is_made_by_us(host: &Host, name: &str) -> bool {
-    host.journal.entries().iter().any(|entry| {
-        matches!(&entry.effect, Effect::SubInterface { interface, .. } if interface == name)
-    })
+/// Whether an interface goes on listening to router advertisements: not where
+/// this host is the gateway, or any host there could become its default route.
+fn keeps_its_router(config: &Config, interface: &str) -> bool {
+    let serves = |network: &Network| network.interface == interface && !network.gateways.is_empty();
+    !matches!(interface, "default" | "lo") && !config.networks.iter().any(serves)
 }
 
 /// Installs a static route; one of ours that is in its place makes way.
@@ -259,6 +255,7 @@ async fn prepare_route(
     });
     let change = match in_place {
         None => RouteChange::Add,
+        Some(other) if leads_as(other, &spec) => return Ok(()),
         Some(other) if other.protocol == PROTOCOL => RouteChange::Replace,
         Some(other) => {
             return Err(Error::new(
@@ -281,6 +278,14 @@ async fn prepare_route(
             &error,
         )
     })
+}
+
+/// Whether a route of ours leads where `spec` does.
+fn leads_as(route: &Route, spec: &RouteSpec) -> bool {
+    let same =
+        |leg: &Leg| leg.via == spec.via && (spec.device.is_none() || leg.device == spec.device);
+    let source = spec.source.is_none() || route.source == spec.source;
+    route.protocol == PROTOCOL && source && matches!(&route.legs[..], [leg] if same(leg))
 }
 
 /// The kernel's terms for a static route.

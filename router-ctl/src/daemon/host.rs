@@ -405,9 +405,14 @@ fn set_offload(interface: &str, offload: sys::Offload, on: bool) -> Result<(), E
     Ok(())
 }
 
-/// Unmounts a bpffs that is empty: others may have pinned something since.
+/// Unmounts a bpffs in which nobody has pinned anything.
 fn unmount(path: &Path) -> Result<(), Error> {
-    let in_use = std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
+    // What every bpffs is born with (kernel/bpf/preload).
+    const INBORN: [&str; 2] = ["maps.debug", "progs.debug"];
+    let pinned = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.is_ok_and(|entry| !INBORN.iter().any(|name| entry.file_name() == *name))
+    };
+    let in_use = std::fs::read_dir(path).is_ok_and(|mut entries| entries.any(pinned));
     if in_use || !sys::is_bpffs(path).unwrap_or(false) {
         return Ok(());
     }

@@ -101,23 +101,18 @@ impl Netlink {
             .map_err(|_| Error::Broken)?;
         let mut messages = Vec::new();
         let mut consistent = true;
-        let mut complete = false;
+        // The connection keeps acknowledgements and the end of a dump to
+        // itself: the answers just end.
         while let Some(answer) = answers.next().await {
             consistent &= answer.header.flags & DUMP_INTERRUPTED == 0;
             match answer.payload {
-                NetlinkPayload::InnerMessage(message) => {
-                    messages.push(message);
-                    complete = true;
-                }
+                NetlinkPayload::InnerMessage(message) => messages.push(message),
                 NetlinkPayload::Error(error) if error.code.is_some() => {
                     return Err(Error::refused(&error));
                 }
                 NetlinkPayload::Overrun(_) => consistent = false,
-                _ => complete = true,
+                _ => {}
             }
-        }
-        if !complete {
-            return Err(Error::Broken);
         }
         Ok(consistent.then_some(messages))
     }
