@@ -101,6 +101,46 @@ fn ipv6_priority_comes_from_the_ingress_map() {
     scene.finish();
 }
 
+/// `ip_forward_update_priority` 0: IPv4 as IPv6.
+#[test]
+fn ipv4_may_keep_its_priority() {
+    let Some(mut scene) = Scene::open("ipv4_may_keep_its_priority") else {
+        return;
+    };
+    let map = egress_map();
+    scene.change_egress(B, |entry| entry.pcp = map);
+    let ingress_map = [15, 1, 2, 4, 3, 6, 5, Ingress::PRIORITY_UNMAPPED];
+    scene.change_ingress(A, |entry| {
+        entry.priority = ingress_map;
+        entry.flags |= ingress_flags::KEEP_PRIORITY;
+    });
+    for pcp in 0..7 {
+        let priority = ingress_map[usize::from(pcp)];
+        let expect = forward(A, B).priority(map[usize::from(priority)], false);
+        for tos in [0, 0x10, 0xb8] {
+            let frame = A.v4_to(B).priority(pcp, true).tos(tos);
+            scene.check([row(10, format!("PCP {pcp} TOS {tos:#x}"), frame, expect)]);
+        }
+    }
+    let unmapped = A.v4_to(B).priority(7, false);
+    scene.check([
+        row(
+            10,
+            "priority above 15",
+            unmapped,
+            up(Reason::PriorityUnmapped),
+        )
+        .kernel_forwards(B),
+        row(
+            10,
+            "B does not keep it",
+            B.v4_to(A).tos(0x10),
+            forward(B, A),
+        ),
+    ]);
+    scene.finish();
+}
+
 #[test]
 fn priority_that_no_map_holds() {
     let Some(mut scene) = Scene::open("priority_that_no_map_holds") else {

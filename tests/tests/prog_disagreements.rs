@@ -265,7 +265,7 @@ fn spoofed_sources() {
             49,
             "1: B's broadcast on A",
             from("172.16.20.255"),
-            unverified,
+            up(Reason::LocalSource),
         )
         .kernel_drops(),
         row(49, "1: no way back", from("192.0.2.1"), unverified).kernel_drops(),
@@ -346,38 +346,33 @@ fn way_back_by_iif_rules() {
     scene.finish();
 }
 
-/// With a rule of one's own the kernel checks sources in full even where
-/// rp_filter is off (`fib_validate_source`): a broadcast address is refused.
+/// With a rule of one's own (or once there has been a local route of one's own)
+/// the kernel checks sources in full even where rp_filter is off
+/// (`fib_validate_source`): a broadcast address is refused.
 #[test]
 fn sources_under_custom_rules() {
     let Some(mut scene) = Scene::open("sources_under_custom_rules") else {
         return;
     };
-    scene.check([row(
-        49,
-        "B's broadcast on A",
-        from("172.16.20.255"),
-        forward(A, B),
-    )]);
+    let broadcast = || from("172.16.20.255");
+    let local = up(Reason::LocalSource);
+    let unverified = up(Reason::SourceUnverified);
+    scene.check([row(49, "B's broadcast on A", broadcast(), local).kernel_forwards(B)]);
     scene.ip("rule add from 10.99.0.0/16 lookup 7");
+    scene.check([row(49, "under a custom rule", broadcast(), local).kernel_drops()]);
+    // Why broadcast addresses are in LOCALS.
+    scene.set_locals(&[]);
     scene.check([row(
         49,
-        "the same under a custom rule, not told",
-        from("172.16.20.255"),
+        "under a custom rule, not told",
+        broadcast(),
         forward(A, B),
     )
     .kernel_drops()]);
-    // What the daemon must do then: treat it as rp_filter.
+    scene.sync_locals();
+    // The daemon has the way back asked for under custom rules, too.
     scene.change_ingress(A, |entry| entry.flags |= ingress_flags::RP_FILTER);
-    let unverified = up(Reason::SourceUnverified);
     scene.check([
-        row(
-            49,
-            "the same under a custom rule",
-            from("172.16.20.255"),
-            unverified,
-        )
-        .kernel_drops(),
         row(
             49,
             "no way back under a custom rule",
@@ -385,6 +380,38 @@ fn sources_under_custom_rules() {
             unverified,
         )
         .kernel_forwards(B),
+        row(
+            49,
+            "a host of A under a custom rule",
+            A.v4_to(B),
+            forward(A, B),
+        ),
+    ]);
+    scene.finish();
+}
+
+/// A whole prefix of local addresses, which no table of addresses holds.
+#[test]
+fn local_prefixes() {
+    let Some(mut scene) = Scene::open("local_prefixes") else {
+        return;
+    };
+    scene.ip("route add local 10.55.0.0/16 dev lo");
+    let unverified = up(Reason::SourceUnverified);
+    scene.check([
+        row(48, "inside, not told", from("10.55.1.2"), forward(A, B)).kernel_drops(),
+        row(
+            50,
+            "to it",
+            A.v4_to(B).to4([10, 55, 1, 2].into()),
+            up(Reason::NotForwarded),
+        ),
+    ]);
+    scene.change_ingress(A, |entry| entry.flags |= ingress_flags::LOCALS_INCOMPLETE);
+    scene.check([
+        row(48, "inside", from("10.55.1.2"), unverified).kernel_drops(),
+        row(48, "elsewhere", from("10.56.1.2"), unverified).kernel_forwards(B),
+        row(48, "a host of A", A.v4_to(B), forward(A, B)),
     ]);
     scene.finish();
 }

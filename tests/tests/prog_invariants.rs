@@ -1,7 +1,10 @@
 //! What holds for every frame, whatever the row: every length, every TTL, every
 //! checksum, every bit; and counters that add up.
 
-use router_common::{abi::Counter, datapath::Reason};
+use router_common::{
+    abi::{Counter, egress_flags, ingress_flags},
+    datapath::Reason,
+};
 use router_tests::{
     packet::{Frame, Transport},
     prog::{
@@ -197,16 +200,28 @@ fn random_packets() {
         return;
     };
     scene.ip(&format!(
-        "route add 10.0.0.0/8 via {}\nroute add default via {}\nroute add 2001:db8::/32 via {}",
+        "route add 10.0.0.0/8 via {}\n\
+         route add 10.128.0.0/9 nexthop via {} nexthop via {}\n\
+         route add default via {}\n\
+         route add 2001:db8::/32 via {}",
         B.v4(9),
+        A.v4(9),
+        N.v4(9),
         C.v4(9),
         U.v6(9)
     ));
-    scene.sync_locals();
+    for network in [A, N] {
+        scene.change_egress(network, |entry| entry.flags |= egress_flags::MULTIPATH_LEG);
+    }
+    for network in [A, B] {
+        let device = network.device();
+        scene.sysctl(&format!("ipv4/conf/{device}/rp_filter"), "1");
+        scene.change_ingress(network, |entry| entry.flags |= ingress_flags::RP_FILTER);
+    }
     let mut random = Random(0x5eed);
     let mut wrong = Vec::new();
     let mut forwarded = [0; 5];
-    for number in 0..3000 {
+    for number in 0..5000 {
         let (from, frame) = random.frame();
         match scene.agree(from, &frame) {
             Ok(Agreement::Forwarded(to)) => forwarded[usize::from(to.id())] += 1,

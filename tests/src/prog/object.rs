@@ -1,7 +1,7 @@
 //! The object as such: what it costs the verifier, what its maps cost the host.
 
 use std::{
-    env, fs,
+    fs,
     os::fd::{AsFd as _, AsRawFd as _},
 };
 
@@ -11,12 +11,7 @@ use aya::{
     maps::{Map, MapInfo},
     programs::Xdp,
 };
-
-/// The bytes of the object that the daemon ships.
-pub(super) fn object() -> Result<Vec<u8>> {
-    let path = env::var("ROUTER_EBPF_OBJECT").context("read ROUTER_EBPF_OBJECT")?;
-    fs::read(&path).with_context(|| format!("read {path}"))
-}
+use router_ctl::dataplane::OBJECT;
 
 /// The object in the kernel, as it is: maps of the largest size, attached to
 /// nothing.
@@ -29,7 +24,7 @@ impl Object {
     /// # Errors
     /// When the kernel refuses them.
     pub fn load() -> Result<Self> {
-        let bpf = EbpfLoader::new().btf(None).load(&object()?);
+        let bpf = EbpfLoader::new().btf(None).load(OBJECT);
         Ok(Self(bpf.context("load the object")?))
     }
 

@@ -11,11 +11,9 @@ use aya::{
 use router_common::abi::{
     Counter, Egress, Ingress, LocalAddress, MAX_REASONS, MapBytes as _, VIDS, ingress_index, names,
 };
+use router_ctl::dataplane::OBJECT;
 
-use super::{
-    counters::{Counters, Record},
-    object::object,
-};
+use super::counters::{Counters, Record};
 
 /// `enum xdp_action`.
 pub const XDP_PASS: u32 = 2;
@@ -81,7 +79,7 @@ impl Router {
             .override_global(names::PAIR_STRIDE, &load.stride, true)
             .map_max_entries(names::INGRESS, TRUNKS * VIDS)
             .map_max_entries(names::PAIRS, PAIRS)
-            .load(&object()?)
+            .load(OBJECT)
             .context("load the object")?;
         let xdp: &mut Xdp = bpf
             .program_mut(load.program)

@@ -132,23 +132,33 @@ impl Scene {
             .unwrap_or_else(|e| panic!("{e:?}"));
     }
 
-    /// Fills `LOCALS` with every address of the namespace.
+    /// Fills `LOCALS` as the daemon does: with every single address of the
+    /// kernel's local tables, broadcast addresses among them.
     ///
     /// # Panics
     /// When `ip` or the map refuses.
     pub fn sync_locals(&mut self) {
-        let locals: Vec<LocalAddress> = links("-j address show")
+        let locals: Vec<LocalAddress> = ["-4", "-6"]
             .iter()
-            .filter_map(|link| link["addr_info"].as_array())
-            .flatten()
-            .filter_map(|address| address["local"].as_str()?.parse().ok())
+            .flat_map(|family| list(&format!("-j {family} route show table local")))
+            .filter(|route| matches!(route["type"].as_str(), Some("local" | "broadcast")))
+            .filter_map(|route| route["dst"].as_str()?.parse().ok())
             .map(|address| match address {
                 IpAddr::V4(address) => LocalAddress::v4(address.octets()),
                 IpAddr::V6(address) => LocalAddress::v6(address.octets()),
             })
             .collect();
+        assert!(locals.len() > 10, "ten gateways at least: {locals:?}");
+        self.set_locals(&locals);
+    }
+
+    /// Makes `LOCALS` hold exactly these.
+    ///
+    /// # Panics
+    /// When the map refuses.
+    pub fn set_locals(&mut self, locals: &[LocalAddress]) {
         self.router
-            .set_locals(&locals)
+            .set_locals(locals)
             .unwrap_or_else(|e| panic!("{e:?}"));
     }
 
@@ -235,8 +245,12 @@ fn build() {
         );
     }
     ip(&lines);
-    for (_, far, _) in &pairs {
+    for (near, far, _) in &pairs {
         sysctl(&format!("ipv6/conf/{far}/disable_ipv6"), "1");
+        // Neither does an answer for a host that nobody found, seconds later.
+        for family in ["ipv4", "ipv6"] {
+            sysctl(&format!("{family}/neigh/{near}/retrans_time_ms"), "1000000");
+        }
     }
 
     let mut lines = String::new();
@@ -305,8 +319,8 @@ fn sysctl(key: &str, value: &str) {
     netns::sysctl(key, value).unwrap_or_else(|e| panic!("{e:?}"));
 }
 
-/// What `ip -j` prints: a list of links.
-fn links(words: &str) -> Vec<serde_json::Value> {
+/// What `ip -j` prints: a list.
+fn list(words: &str) -> Vec<serde_json::Value> {
     let text = netns::ip(words).unwrap_or_else(|e| panic!("{e:?}"));
     serde_json::from_str(&text).expect("JSON of ip")
 }

@@ -47,9 +47,21 @@ impl Wires {
     ) -> Vec<(Network, Vec<u8>)> {
         let patience = if expected { PATIENCE } else { DOUBT };
         self.collect();
-        (&self.0[usize::from(from.id())])
-            .write_all(frame)
-            .unwrap_or_else(|e| panic!("send on {}: {e}", from.wire()));
+        let start = Instant::now();
+        loop {
+            match (&self.0[usize::from(from.id())]).write(frame) {
+                Ok(len) => break assert_eq!(len, frame.len()),
+                // The far end is down; or it is up again, and the kernel's
+                // link watch is still to notice.
+                Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => {
+                    if start.elapsed() > patience {
+                        return Vec::new();
+                    }
+                    thread::sleep(AFTERTHOUGHT);
+                }
+                Err(e) => panic!("send on {}: {e}", from.wire()),
+            }
+        }
         let start = Instant::now();
         loop {
             let mut came = self.collect();
