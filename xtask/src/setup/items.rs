@@ -27,7 +27,6 @@ pub(super) enum Item {
 const PROGRAMS: &[(&str, &str)] = &[
     ("ip", "iproute2"),
     ("ethtool", "ethtool"),
-    ("nft", "nftables"),
     ("bpftool", "bpftool"),
     ("modprobe", "kmod"),
     ("nsenter", "util-linux"),

@@ -7,6 +7,14 @@ use super::table::Row;
 const EXPECTED: &[(&str, &str)] = &[
     ("not root", "a developer's quick run without sudo"),
     (
+        "this user may not ",
+        "the same, where the kernel had the last word",
+    ),
+    (
+        "this kernel is older than ",
+        "what a later kernel brought is tested where it is there",
+    ),
+    (
         "this kernel has no ",
         "old or small kernels lack features; the article in virtual machines covers 802.1Q",
     ),
