@@ -5,39 +5,36 @@
 //! kin end every wait here, so that the caller cleans up.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
-use nix::sys::signal::{SigSet, Signal};
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    flag,
+};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
 
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+static INTERRUPTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
 /// From now on SIGINT, SIGTERM and SIGHUP end waits instead of the process.
-/// To be called by the first thread before it starts others: they inherit what
-/// is blocked. Child processes do not: the standard library unblocks all.
+///
+/// By handlers: a blocked signal would be blocked in every program that is
+/// started from here, too, and a daemon could not be stopped.
 ///
 /// # Errors
 /// The kernel's.
 pub fn catch_signals() -> Result<()> {
-    let mut signals = SigSet::empty();
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        signals.add(signal);
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        flag::register(signal, Arc::clone(&INTERRUPTED)).context("cannot handle signals")?;
     }
-    signals.thread_block().context("cannot block signals")?;
-    thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            while signals.wait().is_ok() {
-                INTERRUPTED.store(true, Ordering::Relaxed);
-            }
-        })
-        .context("cannot start a thread")?;
     Ok(())
 }
 

@@ -63,7 +63,7 @@ pub(crate) fn table(rows: &[Row], total: Counts) -> String {
         "step",
         "before",
         "after",
-        "sent over VLANs",
+        "over VLANs",
         "by kernel",
         "by XDP",
     ]);

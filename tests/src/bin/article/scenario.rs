@@ -45,10 +45,10 @@ pub(crate) fn play(args: &Args) -> Result<()> {
         _in_place_of_xdp: None,
     };
     let played = stage.story();
-    if let (Err(_), Some(daemon)) = (&played, &stage.daemon) {
+    let struck = stage.strike();
+    if let (Err(_), Some(daemon)) = (played.as_ref().and(struck.as_ref()), &stage.daemon) {
         daemon.show_log();
     }
-    let struck = stage.strike();
     let deleted = topology.delete().context("cannot remove the machines");
     // The first failure is the cause, as a rule, of the others.
     played.and(struck).and(deleted)?;
@@ -101,8 +101,7 @@ impl Stage<'_> {
         for family in Family::ALL {
             let done = steps::tcp(topology, family, self.args.mebibytes << 20)?;
             let after = format!(
-                "{} MiB there, {} MiB back, SHA-256 right, {:.1} s",
-                done.bytes >> 20,
+                "2 x {} MiB, SHA-256 right, {:.1} s",
                 done.bytes >> 20,
                 done.elapsed.as_secs_f64()
             );
@@ -120,7 +119,7 @@ impl Stage<'_> {
         let counting = self.daemon.as_ref().filter(|_| !self.args.without_xdp);
         steps::strays(topology, counting)?;
         measured(
-            "frames to another MAC, then a ping".to_owned(),
+            "frames to another MAC, a ping".to_owned(),
             String::new(),
             "none at box4".to_owned(),
         )?;
