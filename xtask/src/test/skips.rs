@@ -48,19 +48,13 @@ pub(super) fn judge(row: &mut Row, test: &str, reason: &str) {
 mod tests {
     use super::*;
 
+    // Through `is_expected`: `judge` prints, and the run of these very tests is
+    // read for SKIP lines.
     #[test]
-    fn an_expected_skip_is_counted_as_one() {
-        let mut row = Row::default();
-        judge(&mut row, "x", "not root");
-        judge(&mut row, "y", "this kernel has no 8021q");
-        assert_eq!((row.failed, row.skipped), (0, 2));
-    }
-
-    #[test]
-    fn an_unexpected_skip_fails() {
-        let mut row = Row::default();
-        judge(&mut row, "x", "did not feel like it");
-        judge(&mut row, "y", "");
-        assert_eq!((row.failed, row.skipped), (2, 0));
+    fn reasons_are_known_by_how_they_begin() {
+        assert!(is_expected("not root"));
+        assert!(is_expected("this kernel has no 8021q"));
+        assert!(!is_expected("did not feel like it"));
+        assert!(!is_expected(""));
     }
 }
