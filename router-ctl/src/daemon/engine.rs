@@ -276,10 +276,6 @@ mod tests {
             self.memory.attach(request)
         }
 
-        fn detach(&mut self, slot: TrunkSlot) {
-            self.memory.detach(slot);
-        }
-
         fn attachment(&self, slot: TrunkSlot) -> Option<&Attachment> {
             self.memory.attachment(slot)
         }

@@ -1,1 +1,425 @@
+//! What the daemon says of itself, from plain data.
 
+use router_common::{
+    abi::Counter,
+    datapath::Reason,
+    wire::{IfIndex, NetworkId, TrunkSlot, Vid},
+};
+
+use super::{
+    bringup::route_spec,
+    view::{self, Known},
+};
+use crate::{
+    api::model::State,
+    config::{Config, Network, PcpPolicy, StaticRoute, Trunk, XdpMode},
+    dataplane::{Attachment, Counters},
+    netlink::types::{Address, Leg, Link, Route, RouteKind, TABLE_MAIN, Xdp, XdpAttachment},
+    reconcile::Absence,
+    sysctl::InterfaceForwarding,
+};
+
+const TRUNK: IfIndex = IfIndex::new(2);
+const LAN: IfIndex = IfIndex::new(10);
+const PROG: u32 = 42;
+
+fn config() -> Config {
+    Config {
+        source: None,
+        trunks: vec![Trunk {
+            interface: "eth0".into(),
+            xdp: XdpMode::Native,
+        }],
+        networks: vec![Network {
+            name: "lan".into(),
+            trunk: "eth0".into(),
+            vlan: Vid::new(100).unwrap(),
+            interface: "eth0.100".into(),
+            gateways: vec![
+                "10.0.0.1/24".parse().unwrap(),
+                "fd00::1/64".parse().unwrap(),
+            ],
+            pcp: PcpPolicy::Map,
+        }],
+        routes: vec![StaticRoute {
+            to: "10.9.0.0/16".parse().unwrap(),
+            via: Some("10.0.0.9".parse().unwrap()),
+            network: None,
+            metric: None,
+            src: None,
+        }],
+    }
+}
+
+fn link(ifindex: IfIndex, name: &str) -> Link {
+    Link {
+        ifindex,
+        name: name.into(),
+        up: true,
+        carrier: true,
+        mtu: 1500,
+        ..Link::default()
+    }
+}
+
+fn attachment(ifindex: IfIndex, generic: bool) -> Attachment {
+    Attachment {
+        ifindex,
+        generic,
+        program: "router",
+        prog_id: PROG,
+        prog_tag: 0xabc,
+        link_id: 7,
+    }
+}
+
+/// All is well.
+fn known() -> Known {
+    let mut known = Known {
+        ready: true,
+        attachments: vec![Some(attachment(TRUNK, false))],
+        rx_vlan: vec![Some(false)],
+        ..Known::default()
+    };
+    known.plan.networks = vec![Ok(LAN)];
+    known.kernel.tables.links = vec![
+        Link {
+            promiscuous: true,
+            xdp: Some(Xdp {
+                prog_id: PROG,
+                mode: XdpAttachment::Native,
+            }),
+            ..link(TRUNK, "eth0")
+        },
+        link(LAN, "eth0.100"),
+    ];
+    known.kernel.tables.addresses = ["10.0.0.1/24", "fd00::1/64", "fe80::1/64"]
+        .map(|address| Address {
+            ifindex: LAN,
+            address: address.parse().unwrap(),
+            peer: false,
+            global: true,
+            tentative: false,
+            duplicate: false,
+        })
+        .into();
+    known.kernel.forwarding.v6 = true;
+    known.kernel.forwarding.interfaces.insert(
+        LAN,
+        InterfaceForwarding {
+            v4: true,
+            ..InterfaceForwarding::default()
+        },
+    );
+    known
+}
+
+/// State, and message and help of every problem, after one change.
+fn judged(change: impl FnOnce(&mut Known)) -> (State, Vec<(String, Option<String>)>) {
+    let mut known = known();
+    change(&mut known);
+    let health = known.health(&config());
+    let problems = health.problems.into_iter();
+    (
+        health.state,
+        problems.map(|p| (p.message, p.help)).collect(),
+    )
+}
+
+#[test]
+fn all_is_well() {
+    assert_eq!(judged(|_| ()), (State::Forwarding, vec![]));
+}
+
+#[test]
+fn before_it_is_ready_it_is_starting() {
+    assert_eq!(judged(|known| known.ready = false).0, State::Starting);
+    // Duplicate address detection takes a second or two.
+    let waiting = judged(|known| known.kernel.tables.addresses[1].tentative = true);
+    assert_eq!(waiting, (State::Starting, vec![]));
+}
+
+#[test]
+fn every_problem_has_its_mending_command() {
+    type Change = fn(&mut Known);
+    let cases: &[(Change, &str, Option<&str>)] = &[
+        (
+            |k| k.kernel.tables.links[1].up = false,
+            "sub-interface eth0.100 is down",
+            Some("ip link set eth0.100 up"),
+        ),
+        (
+            |k| k.kernel.tables.links[0].up = false,
+            "trunk eth0 is down",
+            Some("ip link set eth0 up"),
+        ),
+        (
+            |k| {
+                k.kernel.tables.links[0].carrier = false;
+                k.kernel.tables.links[1].carrier = false;
+            },
+            "trunk eth0 has no carrier",
+            None,
+        ),
+        (
+            |k| k.kernel.tables.links[0].promiscuous = false,
+            "eth0 is not promiscuous: it may not see frames for its networks' MACs",
+            Some("ip link set eth0 promisc on"),
+        ),
+        (
+            |k| k.rx_vlan = vec![Some(true)],
+            "eth0 takes VLAN tags off: XDP does not see them",
+            Some("ethtool -K eth0 rxvlan off"),
+        ),
+        (
+            |k| k.kernel.tables.links[0].xdp = None,
+            "the XDP program is not attached to eth0 any more",
+            Some("restart the daemon (`router-ctl run`)"),
+        ),
+        (
+            |k| k.attachments = vec![Some(attachment(IfIndex::new(99), false))],
+            "trunk eth0 was made anew: XDP is not attached to it",
+            Some("restart the daemon (`router-ctl run`)"),
+        ),
+        (
+            |k| k.plan.networks = vec![Err(Absence::Missing)],
+            "the sub-interface eth0.100 of lan is missing",
+            Some(
+                "ip link add link eth0 name eth0.100 type vlan id 100 && ip link set eth0.100 up \
+                 && ip addr add 10.0.0.1/24 dev eth0.100 && ip addr add fd00::1/64 dev eth0.100",
+            ),
+        ),
+        (
+            |k| k.plan.networks = vec![Err(Absence::NotThis("it is a port of br0".into()))],
+            "XDP does not forward for lan: it is a port of br0",
+            None,
+        ),
+        (
+            |k| k.kernel.tables.addresses[0].ifindex = TRUNK,
+            "lan has lost its gateway address 10.0.0.1/24",
+            Some("ip addr add 10.0.0.1/24 dev eth0.100"),
+        ),
+        (
+            |k| k.kernel.tables.addresses[1].duplicate = true,
+            "another host of lan has the gateway address fd00::1/64",
+            None,
+        ),
+        (
+            |k| k.kernel.forwarding.interfaces.get_mut(&LAN).unwrap().v4 = false,
+            "the kernel does not forward IPv4 of lan",
+            Some("sysctl -w net/ipv4/conf/eth0.100/forwarding=1"),
+        ),
+        (
+            |k| k.kernel.forwarding.v6 = false,
+            "the kernel does not forward IPv6",
+            Some("sysctl -w net.ipv6.conf.all.forwarding=1"),
+        ),
+        (
+            |k| k.missing_routes = vec![0],
+            "the route to 10.9.0.0/16 is not installed",
+            Some("router-ctl routes add 10.9.0.0/16 via 10.0.0.9"),
+        ),
+        (
+            |k| k.map_failure = Some("map LOCALS: full".into()),
+            "map LOCALS: full",
+            None,
+        ),
+    ];
+    for (change, message, help) in cases {
+        let (state, problems) = judged(change);
+        assert_eq!(state, State::Degraded, "{message}");
+        let expected = ((*message).to_owned(), help.map(str::to_owned));
+        assert_eq!(problems, [expected]);
+    }
+}
+
+#[test]
+fn xdp_off_is_no_problem() {
+    let mut config = config();
+    config.trunks[0].xdp = XdpMode::Off;
+    let mut known = known();
+    known.attachments = vec![None];
+    known.kernel.tables.links[0].xdp = None;
+    known.rx_vlan = vec![Some(true)];
+    assert_eq!(known.health(&config).state, State::Forwarding);
+    assert_eq!(known.trunks(&config)[0].xdp_mode, "off");
+}
+
+#[test]
+fn networks_show_what_the_kernel_has() {
+    let config = config();
+    let mut known = known();
+    let [shown] = &known.networks(&config)[..] else {
+        panic!("one network");
+    };
+    assert_eq!(shown.state, "up");
+    assert_eq!(shown.vlan, Some(100));
+    assert_eq!(
+        shown.gateways, config.networks[0].gateways,
+        "no link-local ones"
+    );
+    known.kernel.tables.links[0].up = false;
+    assert_eq!(known.networks(&config)[0].state, "down");
+    known.plan.networks = vec![Err(Absence::Missing)];
+    assert_eq!(known.networks(&config)[0].state, "missing");
+}
+
+/// Native XDP cannot send where only generic XDP is; generic XDP can.
+#[test]
+fn frames_are_redirected_to_drivers_that_take_them() {
+    let slots = |attachments: &[Option<bool>]| {
+        let known = Known {
+            attachments: attachments
+                .iter()
+                .map(|generic| generic.map(|generic| attachment(TRUNK, generic)))
+                .collect(),
+            ..Known::default()
+        };
+        let slots = known.transmitters().into_iter().map(TrunkSlot::get);
+        slots.collect::<Vec<_>>()
+    };
+    assert_eq!(slots(&[Some(false), Some(false)]), [0, 1]);
+    assert_eq!(slots(&[Some(false), Some(true)]), [0]);
+    assert_eq!(slots(&[Some(true), Some(true)]), [0, 1]);
+    assert_eq!(slots(&[None, Some(false)]), [1]);
+    assert_eq!(slots(&[None, None]), [0_u8; 0]);
+}
+
+#[test]
+fn routes_name_networks_and_devices() {
+    let leg = |via: Option<&str>, device| Leg {
+        via: via.map(|via| via.parse().unwrap()),
+        device: Some(device),
+    };
+    let route = |dst: &str, legs: &[Leg]| Route {
+        table: TABLE_MAIN,
+        kind: RouteKind::Unicast,
+        dst: dst.parse().unwrap(),
+        from: None,
+        tos: 0,
+        protocol: 117,
+        metric: 50,
+        legs: legs.into(),
+        source: None,
+        mtu: None,
+        nexthop_object: None,
+    };
+    let other_table = Route {
+        table: 100,
+        ..route("10.1.0.0/16", &[leg(None, LAN)])
+    };
+    let blackhole = Route {
+        kind: RouteKind::Blackhole,
+        ..route("10.2.0.0/16", &[])
+    };
+    let routes = [
+        route(
+            "10.9.0.0/16",
+            &[leg(Some("10.0.0.9"), LAN), leg(None, TRUNK)],
+        ),
+        route("fe80::/64", &[leg(None, LAN)]),
+        route("0.0.0.0/0", &[leg(None, IfIndex::new(77))]),
+        other_table,
+        blackhole,
+    ];
+    let shown: Vec<_> = known()
+        .routes(&config(), &routes)
+        .into_iter()
+        .map(|route| {
+            (
+                route.dst.to_string(),
+                route.network,
+                route.vlan,
+                route.proto,
+            )
+        })
+        .collect();
+    let row = |dst: &str, network: &str, vlan| {
+        (
+            dst.to_owned(),
+            network.to_owned(),
+            vlan,
+            "router-ctl".to_owned(),
+        )
+    };
+    assert_eq!(
+        shown,
+        [
+            row("10.9.0.0/16", "lan", Some(100)),
+            row("10.9.0.0/16", "dev:eth0", None),
+            row("0.0.0.0/0", "dev:77", None),
+        ]
+    );
+}
+
+#[test]
+fn stats_add_up() {
+    let mut config = config();
+    config.trunks.push(Trunk {
+        interface: "eth1".into(),
+        xdp: XdpMode::Native,
+    });
+    let network = |name: &str, trunk: &str| Network {
+        name: name.into(),
+        trunk: trunk.into(),
+        ..config.networks[0].clone()
+    };
+    config.networks = vec![
+        network("a", "eth0"),
+        network("b", "eth0"),
+        network("c", "eth1"),
+    ];
+    let counter = |packets| Counter {
+        packets,
+        bytes: packets * 100,
+    };
+    let id = NetworkId::new;
+    let counters = Counters {
+        kept: vec![(Reason::Arp, counter(3))],
+        forwarded: vec![
+            (id(0), Some(id(1)), counter(10)),
+            (id(0), Some(id(2)), counter(5)),
+            (id(2), None, counter(1)),
+        ],
+    };
+    let stats = view::stats(&config, &counters);
+    assert_eq!((stats.fast.packets, stats.fast.bytes), (16, 1600));
+    let verdicts: Vec<_> = stats
+        .verdicts
+        .iter()
+        .map(|v| (&*v.reason, &*v.action, v.packets))
+        .collect();
+    assert_eq!(
+        verdicts,
+        [
+            ("forwarded", "tx", 11),
+            ("forwarded", "redirect", 5),
+            ("arp", "pass", 3)
+        ]
+    );
+    let pairs: Vec<_> = stats.pairs.iter().map(|p| (&*p.from, &*p.to)).collect();
+    assert_eq!(pairs, [("a", "b"), ("a", "c"), ("c", "*")]);
+    // Scripts rely on `forwarded` being there.
+    let idle = view::stats(&config, &Counters::default());
+    assert_eq!(idle.verdicts.len(), 1);
+}
+
+#[test]
+fn static_routes_find_their_device_by_their_next_hop() {
+    let config = config();
+    let tables = known().kernel.tables;
+    let spec = route_spec(&config, &config.routes[0], &tables).unwrap();
+    assert_eq!(spec.device, Some(LAN));
+    assert_eq!(spec.metric, StaticRoute::DEFAULT_METRIC);
+    let by = |network: &str| StaticRoute {
+        network: Some(network.into()),
+        ..config.routes[0].clone()
+    };
+    let device = |network| route_spec(&config, &by(network), &tables).map(|spec| spec.device);
+    assert_eq!(device("lan").unwrap(), Some(LAN));
+    assert_eq!(device("eth0").unwrap(), Some(TRUNK));
+    assert_eq!(
+        device("none").unwrap_err().code,
+        crate::codes::DEVICE_UNKNOWN
+    );
+}

@@ -85,12 +85,6 @@ impl Dataplane for XdpDataplane {
         Ok(attachment)
     }
 
-    fn detach(&mut self, slot: TrunkSlot) {
-        if let Some(trunk) = self.trunks.get_mut(&slot) {
-            trunk.link = None;
-        }
-    }
-
     fn attachment(&self, slot: TrunkSlot) -> Option<&Attachment> {
         let (_, attachment) = self.trunks.get(&slot)?.link.as_ref()?;
         Some(attachment)

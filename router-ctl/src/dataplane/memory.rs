@@ -34,10 +34,6 @@ impl Dataplane for MemoryDataplane {
         Ok(attachment)
     }
 
-    fn detach(&mut self, slot: TrunkSlot) {
-        self.attachments.remove(&slot);
-    }
-
     fn attachment(&self, slot: TrunkSlot) -> Option<&Attachment> {
         self.attachments.get(&slot)
     }

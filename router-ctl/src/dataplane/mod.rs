@@ -38,9 +38,6 @@ pub trait Dataplane: Send + std::fmt::Debug + 'static {
     /// If the program cannot be loaded, or the kernel refuses to attach it.
     fn attach(&mut self, request: &Attach) -> Result<Attachment, Error>;
 
-    /// Detaches the program from a trunk, if it is attached.
-    fn detach(&mut self, slot: TrunkSlot);
-
     /// How the program is attached to a trunk; `None`: it is not.
     fn attachment(&self, slot: TrunkSlot) -> Option<&Attachment>;
 

@@ -8,6 +8,8 @@ mod addresses;
 mod error;
 mod links;
 mod routes;
+#[cfg(test)]
+mod tests;
 pub mod types;
 mod watch;
 

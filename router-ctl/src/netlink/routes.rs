@@ -328,7 +328,7 @@ const fn kind(kind: RouteType) -> RouteKind {
 
 /// Whether a rule is another than the three that every namespace starts with:
 /// `from all lookup local|main|default`.
-fn is_custom_rule(message: &RouteNetlinkMessage) -> bool {
+pub(super) fn is_custom_rule(message: &RouteNetlinkMessage) -> bool {
     let RouteNetlinkMessage::NewRule(rule) = message else {
         return false;
     };

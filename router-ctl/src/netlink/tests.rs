@@ -1,0 +1,54 @@
+//! Messages as the kernel sends them, taken apart.
+
+use std::net::Ipv4Addr;
+
+use rtnetlink::packet_route::{
+    AddressFamily, RouteNetlinkMessage,
+    rule::{RuleAction, RuleAttribute, RuleMessage},
+};
+
+use super::routes::is_custom_rule;
+
+fn rule(table: u8, attributes: Vec<RuleAttribute>) -> RouteNetlinkMessage {
+    let mut rule = RuleMessage::default();
+    rule.header.family = AddressFamily::Inet;
+    rule.header.action = RuleAction::ToTable;
+    rule.header.table = table;
+    rule.attributes = vec![
+        RuleAttribute::Table(table.into()),
+        RuleAttribute::SuppressPrefixLen(u32::MAX),
+        RuleAttribute::Priority(0),
+    ];
+    rule.attributes.extend(attributes);
+    RouteNetlinkMessage::NewRule(rule)
+}
+
+#[test]
+fn the_rules_that_every_namespace_has_are_not_custom() {
+    for table in [255, 254, 253] {
+        assert!(!is_custom_rule(&rule(table, vec![])), "{table}");
+    }
+}
+
+#[test]
+fn any_other_rule_is_custom() {
+    let custom = [
+        rule(100, vec![]),
+        rule(254, vec![RuleAttribute::Iifname("eth0".into())]),
+        rule(254, vec![RuleAttribute::FwMark(1)]),
+        rule(0, vec![RuleAttribute::L3MDev(true)]),
+        rule(254, vec![RuleAttribute::SuppressPrefixLen(0)]),
+        rule(
+            254,
+            vec![RuleAttribute::Source(Ipv4Addr::new(10, 0, 0, 0).into())],
+        ),
+    ];
+    for message in custom {
+        assert!(is_custom_rule(&message), "{message:?}");
+    }
+    let mut blackhole = rule(254, vec![]);
+    if let RouteNetlinkMessage::NewRule(rule) = &mut blackhole {
+        rule.header.action = RuleAction::Blackhole;
+    }
+    assert!(is_custom_rule(&blackhole));
+}
