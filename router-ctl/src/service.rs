@@ -28,7 +28,8 @@ pub trait Service: Send + Sync + 'static {
     fn networks(&self) -> impl Future<Output = Result<Vec<NetworkStatus>, Error>> + Send;
 
     /// Routes of the kernel's main table (and of the networks' VRFs).
-    fn routes(&self, filter: RouteFilter) -> impl Future<Output = Result<Vec<Route>, Error>> + Send;
+    fn routes(&self, filter: RouteFilter)
+    -> impl Future<Output = Result<Vec<Route>, Error>> + Send;
 
     /// The route that the kernel chooses for `dst`, asked as `ip route get`;
     /// with `from`, for a packet that comes from there.

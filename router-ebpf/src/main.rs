@@ -7,6 +7,10 @@
 //! Invariant: every frame is counted exactly once, at the exit.
 #![no_std]
 #![no_main]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "the target has 64 bits; sizes of headers and slots of trunks are small"
+)]
 
 mod maps;
 mod packet;
@@ -28,20 +32,24 @@ use crate::{
 /// For trunks whose MTU fits one buffer.
 #[xdp]
 fn router(ctx: XdpContext) -> u32 {
-    run::<Linear>(&ctx)
+    run::<Linear>(ctx)
 }
 
 /// For trunks whose MTU does not (5.18 and later).
 #[xdp(frags)]
 fn router_frags(ctx: XdpContext) -> u32 {
-    run::<MultiBuffer>(&ctx)
+    run::<MultiBuffer>(ctx)
 }
 
 #[inline(always)]
-fn run<S: Shape>(ctx: &XdpContext) -> u32 {
-    let mut frame = Frame::<S>::new(ctx);
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the entries own their context"
+)]
+fn run<S: Shape>(ctx: XdpContext) -> u32 {
+    let mut frame = Frame::<S>::new(&ctx);
     let bytes = frame.len();
-    match route(&mut frame, &KernelTables::new(ctx)) {
+    match route(&mut frame, &KernelTables::new(&ctx)) {
         Verdict::Transmit(pair) => {
             stats::count_forwarded(pair, bytes);
             XDP_TX

@@ -8,7 +8,7 @@
     reason = "calls helpers and reads map values; conventions.md 7 names this file"
 )]
 
-use core::mem::{size_of, zeroed};
+use core::mem::size_of;
 
 use aya_ebpf::{
     EbpfContext as _,
@@ -16,7 +16,9 @@ use aya_ebpf::{
         BPF_FIB_LKUP_RET_BLACKHOLE, BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_FWD_DISABLED,
         BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_PROHIBIT,
         BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LKUP_RET_UNREACHABLE, BPF_FIB_LKUP_RET_UNSUPP_LWT,
-        bpf_fib_lookup as FibParams,
+        bpf_fib_lookup as FibParams, bpf_fib_lookup__bindgen_ty_1 as Length,
+        bpf_fib_lookup__bindgen_ty_2 as Class, bpf_fib_lookup__bindgen_ty_3 as Source,
+        bpf_fib_lookup__bindgen_ty_4 as Destination, bpf_fib_lookup__bindgen_ty_5 as Table,
     },
     helpers::bpf_fib_lookup,
     programs::XdpContext,
@@ -139,34 +141,55 @@ fn refusal(code: i64) -> Reason {
 
 #[inline(always)]
 fn params_v4(query: &FibQuery<[u8; 4]>) -> FibParams {
-    let mut params = params(query, AF_INET);
     let [tos, ..] = query.class;
-    params.__bindgen_anon_2.tos = tos;
-    params.__bindgen_anon_3.ipv4_src = u32::from_ne_bytes(query.source);
-    params.__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(query.destination);
-    params
+    params(
+        query,
+        AF_INET,
+        Class { tos },
+        [u32::from_ne_bytes(query.source), 0, 0, 0],
+        [u32::from_ne_bytes(query.destination), 0, 0, 0],
+    )
 }
 
 #[inline(always)]
 fn params_v6(query: &FibQuery<[u8; 16]>) -> FibParams {
-    let mut params = params(query, AF_INET6);
-    params.__bindgen_anon_2.flowinfo = u32::from_ne_bytes(query.class);
-    params.__bindgen_anon_3.ipv6_src = words(&query.source);
-    params.__bindgen_anon_4.ipv6_dst = words(&query.destination);
-    params
+    let flowinfo = u32::from_ne_bytes(query.class);
+    params(
+        query,
+        AF_INET6,
+        Class { flowinfo },
+        words(&query.source),
+        words(&query.destination),
+    )
 }
 
+/// Every field is written out, so that none is zeroed first and set again.
 #[inline(always)]
-fn params<A>(query: &FibQuery<A>, family: u8) -> FibParams {
-    // SAFETY: integers and arrays of them only; all zero is valid.
-    let mut params: FibParams = unsafe { zeroed() };
-    params.family = family;
-    params.l4_protocol = query.protocol.get();
-    params.sport = query.source_port.to_be();
-    params.dport = query.destination_port.to_be();
-    params.__bindgen_anon_1.tot_len = query.length;
-    params.ifindex = query.ifindex.get();
-    params
+fn params<A>(
+    query: &FibQuery<A>,
+    family: u8,
+    class: Class,
+    source: [u32; 4],
+    destination: [u32; 4],
+) -> FibParams {
+    FibParams {
+        family,
+        l4_protocol: query.protocol.get(),
+        sport: query.source_port.to_be(),
+        dport: query.destination_port.to_be(),
+        __bindgen_anon_1: Length {
+            tot_len: query.length,
+        },
+        ifindex: query.ifindex.get(),
+        __bindgen_anon_2: class,
+        __bindgen_anon_3: Source { ipv6_src: source },
+        __bindgen_anon_4: Destination {
+            ipv6_dst: destination,
+        },
+        __bindgen_anon_5: Table { tbid: 0 },
+        smac: [0; 6],
+        dmac: [0; 6],
+    }
 }
 
 /// Four words that keep the order of the wire.
