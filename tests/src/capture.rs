@@ -234,7 +234,10 @@ fn on_the_wire(frame: &[u8], tag: Option<[u8; 4]>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::Mutex, time::Duration};
+
     use super::*;
+    use crate::{netns, wait};
 
     #[test]
     fn tags_come_back_to_their_place() {
@@ -256,5 +259,53 @@ mod tests {
         assert_eq!(auxiliary_tag(&[0; 20]), None);
         assert_eq!(auxiliary_tag(&[0xff; 8]), None);
         assert_eq!(on_the_wire(b"short", Some([0; 4])), b"short");
+    }
+
+    #[test]
+    fn frames_come_in_as_they_were_sent_and_only_those_that_come_in() {
+        let test = "frames_come_in_as_they_were_sent_and_only_those_that_come_in";
+        let Some(guard) = netns::private_or_skip(test) else {
+            return;
+        };
+        drop(guard);
+        let suffix = netns::unique_suffix();
+        let near = Netns::create(&format!("capture-near-{suffix}")).unwrap();
+        let far = Netns::create(&format!("capture-far-{suffix}")).unwrap();
+        for netns in [&near, &far] {
+            netns.sysctl("ipv6/conf/default/disable_ipv6", "1").unwrap();
+        }
+        near.ip(&format!(
+            "link add port type veth peer name port netns {}",
+            far.name()
+        ))
+        .unwrap();
+        for netns in [&near, &far] {
+            netns.ip("link set port up").unwrap();
+        }
+        let came = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&came);
+        let capture = Capture::start(&far, "port", move |frame| {
+            kept.lock().unwrap().push(frame.bytes);
+        })
+        .unwrap();
+        let macs = [0x02, 0, 0, 0, 0, 1, 0x02, 0, 0, 0, 0, 2];
+        let tagged = [&macs[..], &[0x81, 0, 0x60, 100, 0x88, 0xb5], &[7; 46]].concat();
+        let twice = [
+            &macs[..],
+            &[0x88, 0xa8, 0, 9, 0x81, 0, 0, 100, 0x88, 0xb5],
+            &[7; 46],
+        ]
+        .concat();
+        let plain = [&macs[..], &[0x88, 0xb5], &[7; 46]].concat();
+        far.run(|| inject("port", &plain)).unwrap();
+        for frame in [&tagged, &twice, &plain] {
+            near.run(|| inject("port", frame)).unwrap();
+        }
+        wait::until("three frames", Duration::from_secs(10), || {
+            Ok((came.lock().unwrap().len() >= 3).then_some(()))
+        })
+        .unwrap();
+        capture.finish().unwrap();
+        assert_eq!(*came.lock().unwrap(), [tagged, twice, plain]);
     }
 }

@@ -15,6 +15,7 @@ use std::{
     fs::{self, File},
     io::{self, Write as _},
     marker::PhantomData,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{self, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -52,6 +53,23 @@ pub fn private() -> io::Result<Private> {
     };
     ip("link set lo up").map_err(io::Error::other)?;
     Ok(guard)
+}
+
+/// [`private`] for the test of this name; `None`, with the reason on a SKIP
+/// line, where this user may not.
+///
+/// # Panics
+/// When anything but permission is missing.
+#[must_use]
+pub fn private_or_skip(test: &str) -> Option<Private> {
+    match private() {
+        Ok(guard) => Some(guard),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            println!("SKIP {test}: this user may not make network namespaces");
+            None
+        }
+        Err(error) => panic!("{test}: {error}"),
+    }
 }
 
 impl Drop for Private {
@@ -240,6 +258,8 @@ pub fn ip_batch(lines: &str) -> Result<()> {
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
+        // Ctrl-C is for this process, which cleans up.
+        .process_group(0)
         .spawn()
         .context("cannot run ip")?;
     let mut stdin = child.stdin.take().context("ip has no standard input")?;
@@ -263,6 +283,7 @@ pub fn ip_batch(lines: &str) -> Result<()> {
 pub fn run(command: &mut Command) -> Result<String> {
     let done = command
         .stdin(Stdio::null())
+        .process_group(0)
         .output()
         .map_err(|error| anyhow!("cannot run {}: {error}", words(command)))?;
     if !done.status.success() {
@@ -304,22 +325,10 @@ pub fn proc_net(file: &str) -> Result<String> {
 mod tests {
     use super::*;
 
-    /// `None`, with the reason, where this user may not.
-    fn permitted(test: &str) -> Option<Private> {
-        match private() {
-            Ok(guard) => Some(guard),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                println!("SKIP {test}: this user may not make network namespaces");
-                None
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
-
     #[test]
     fn private_namespaces_hold_children_and_end() {
         let outside = fs::read_link(OWN).unwrap();
-        let Some(guard) = permitted("private_namespaces_hold_children_and_end") else {
+        let Some(guard) = private_or_skip("private_namespaces_hold_children_and_end") else {
             return;
         };
         assert_ne!(fs::read_link(OWN).unwrap(), outside);
@@ -334,7 +343,7 @@ mod tests {
 
     #[test]
     fn named_namespaces_are_entered_and_removed() {
-        if permitted("named_namespaces_are_entered_and_removed").is_none() {
+        if private_or_skip("named_namespaces_are_entered_and_removed").is_none() {
             return;
         }
         let name = format!("netns-test-{}", unique_suffix());

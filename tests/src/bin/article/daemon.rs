@@ -27,6 +27,9 @@ use crate::report::{self, Clock};
 /// loading a program alone takes seconds.
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// How `ip -j link` says that XDP is native (include/uapi/linux/if_link.h).
+const XDP_ATTACHED_DRV: u64 = 1;
+
 /// Of the daemon's log, when it fails.
 const LAST_LINES: usize = 40;
 
@@ -43,7 +46,7 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     /// Writes the configuration into `directory` and starts the daemon in
-    /// `node`; returns when it says that it forwards.
+    /// `node`. What it has done by then is undone by [`Daemon::down`] only.
     pub(crate) fn start(
         node: &Netns,
         router_ctl: &Path,
@@ -82,20 +85,19 @@ impl Daemon {
             config.display()
         ));
         let child = command.spawn().context("cannot run router-ctl")?;
-        let mut daemon = Self {
+        Ok(Self {
             router_ctl: router_ctl.to_owned(),
             instance: instance.to_owned(),
             node: node.name().to_owned(),
             config,
             log,
             child: Some(child),
-        };
-        daemon.wait(node)?;
-        Ok(daemon)
+        })
     }
 
-    /// As `status --wait` sees it; a daemon that ends meanwhile fails at once.
-    fn wait(&mut self, node: &Netns) -> Result<()> {
+    /// Waits until `status --wait` says that it forwards; a daemon that ends
+    /// meanwhile fails at once.
+    pub(crate) fn wait(&mut self, node: &Netns) -> Result<()> {
         let seconds = LIMIT.as_secs().to_string();
         let mut waiting = self
             .command(node, &["status", "--wait", &seconds])
@@ -184,9 +186,9 @@ impl Daemon {
             .unwrap_or(0))
     }
 
-    /// It is what it says it is: the mode of XDP, and the gateway's MAC and
-    /// state in every network.
-    pub(crate) fn verify(&self, xdp_mode: &str) -> Result<()> {
+    /// It is what it says it is: the mode of XDP (asked of the kernel, too), and
+    /// the gateway's MAC and state in every network.
+    pub(crate) fn verify(&self, node: &Netns, xdp_mode: &str) -> Result<()> {
         let status = self.json(&["status"])?;
         ensure!(
             status["state"] == "forwarding",
@@ -199,6 +201,13 @@ impl Daemon {
             trunk["interface"] == TRUNK && trunk["xdp_mode"] == xdp_mode,
             "XDP should be {xdp_mode} on {TRUNK}, the daemon says {trunk}"
         );
+        if xdp_mode == "native" {
+            let xdp = &link(node, TRUNK)?["xdp"];
+            ensure!(
+                xdp["mode"] == XDP_ATTACHED_DRV && xdp["prog"]["id"] == trunk["prog_id"],
+                "the kernel says {xdp} of {TRUNK}, the daemon {trunk}"
+            );
+        }
         let networks = self.json(&["networks"])?;
         for vlan in VLANS {
             let found = networks
@@ -237,6 +246,10 @@ impl Daemon {
         let Some(mut child) = self.child.take() else {
             return Ok(());
         };
+        // Once it has been waited for, its process id may be another's.
+        if let Some(status) = child.try_wait()? {
+            bail!("the daemon had ended by itself: {status}");
+        }
         let pid = i32::try_from(child.id()).context("a process id")?;
         kill(Pid::from_raw(pid), Signal::SIGTERM).context("cannot signal the daemon")?;
         let ended = wait::through("the daemon to end", LIMIT, || Ok(child.try_wait()?));
@@ -261,13 +274,16 @@ impl Daemon {
             .spawn()
             .context("cannot run router-ctl")?;
         finish(child, &words)?;
-        let links: Value = serde_json::from_str(&node.ip("-j link show")?)
-            .context("cannot read what ip prints")?;
-        let links = links.as_array().map_or(&[][..], Vec::as_slice);
-        for link in links {
+        for link in links(node)? {
             ensure!(
                 link["ifname"] == "lo" || link["ifname"] == TRUNK,
                 "`router-ctl down` left {} behind",
+                link["ifname"]
+            );
+            let prog = &link["xdp"]["prog"];
+            ensure!(
+                prog["name"] != "router",
+                "`router-ctl down` left XDP on {}: {prog}",
                 link["ifname"]
             );
         }
@@ -299,6 +315,18 @@ impl Drop for Daemon {
             eprintln!("{error:#}");
         }
     }
+}
+
+/// The devices of `node`, as `ip` describes them.
+fn links(node: &Netns) -> Result<Vec<Value>> {
+    serde_json::from_str(&node.ip("-j link show")?).context("cannot read what ip prints")
+}
+
+fn link(node: &Netns, name: &str) -> Result<Value> {
+    links(node)?
+        .into_iter()
+        .find(|link| link["ifname"] == name)
+        .with_context(|| format!("{} has no {name}", node.name()))
 }
 
 /// Waits for a command, for a while. What it prints fits a pipe. Not ended by

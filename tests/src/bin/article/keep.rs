@@ -4,15 +4,22 @@
 //! run: nothing else would let anybody play there.
 
 use std::{
+    env,
     io::{self, IsTerminal as _},
-    process::Command,
+    net::IpAddr,
+    process::{Command, ExitCode},
     sync::mpsc::{self, RecvTimeoutError},
     thread,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result};
-use router_tests::{topology::Topology, wait};
+use router_tests::{
+    netns::Netns,
+    ping::{self, Answer},
+    topology::Topology,
+    wait,
+};
 
 use crate::{daemon::Daemon, report};
 
@@ -20,13 +27,13 @@ use crate::{daemon::Daemon, report};
 pub(crate) fn keep(topology: &Topology, daemon: Option<&Daemon>) -> Result<()> {
     report::line("");
     report::line("It stays as it is. To play with it:");
-    let enter =
-        |netns: &router_tests::netns::Netns| format!("nsenter --net={}", netns.path().display());
+    let enter = |netns: &Netns| format!("nsenter --net={}", netns.path().display());
     let [(_, box1), .., (box4, _)] = topology.boxes();
     let router = enter(topology.router());
+    let ping = ping_command();
     let mut lines = vec![
-        format!("{} ping -c 3 {}", enter(box1), box4.v4),
-        format!("{} ping -c 3 {}", enter(box1), box4.v6),
+        format!("{} {ping} {}", enter(box1), box4.v4),
+        format!("{} {ping} {}", enter(box1), box4.v6),
         format!("{router} ip -s -d link show"),
         format!("{} bridge vlan show", enter(topology.switch())),
     ];
@@ -46,6 +53,34 @@ pub(crate) fn keep(topology: &Topology, daemon: Option<&Daemon>) -> Result<()> {
     report::quote(&lines.join("\n"));
     report::line("Enter or Ctrl-C tears it down; a line that is typed here is run by sh.");
     prompt()
+}
+
+/// ping(8), or this program where there is none.
+fn ping_command() -> String {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let installed = env::split_paths(&path).any(|folder| folder.join("ping").is_file());
+    match env::current_exe() {
+        Ok(own) if !installed => format!("{} --ping", own.display()),
+        _ => "ping -c 3".to_owned(),
+    }
+}
+
+/// `--ping`: three pings, and what TTL they come back with.
+pub(crate) fn ping(address: IpAddr) -> ExitCode {
+    match ping::ping(address, 3, Duration::from_secs(5)) {
+        Ok(Answer::Ttl(ttl)) => {
+            report::line(&format!("{address} answered 3 pings with ttl {ttl}"));
+            ExitCode::SUCCESS
+        }
+        Ok(Answer::Unreachable(reason)) => {
+            report::line(&format!("{address} is unreachable: {reason}"));
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            report::line(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn prompt() -> Result<()> {

@@ -21,7 +21,7 @@ mod report;
 mod scenario;
 mod steps;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{net::IpAddr, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 
@@ -33,7 +33,7 @@ use clap::Parser;
 #[command(name = "article", max_term_width = 100)]
 struct Args {
     /// The router-ctl to run in node1
-    #[arg(long, value_name = "PATH", required_unless_present = "by_hand")]
+    #[arg(long, value_name = "PATH", required_unless_present_any = ["by_hand", "ping"])]
     router_ctl: Option<PathBuf>,
     /// Leave it standing until Enter or Ctrl-C, to play with it
     #[arg(long)]
@@ -49,10 +49,17 @@ struct Args {
     /// MiB per TCP transfer and direction
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=4096))]
     mebibytes: u64,
+    /// Only ping an address from the namespace this runs in: a bare Debian has no
+    /// ping
+    #[arg(long, value_name = "ADDRESS", exclusive = true)]
+    ping: Option<IpAddr>,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(address) = args.ping {
+        return keep::ping(address);
+    }
     match scenario::play(&args) {
         Ok(()) => {
             report::line("ARTICLE RESULT: ok");

@@ -45,9 +45,13 @@ pub(crate) fn play(args: &Args) -> Result<()> {
         _in_place_of_xdp: None,
     };
     let played = stage.story();
+    // A daemon that is interrupted with everything else is not to blame.
+    let interrupted = wait::interrupted();
     let struck = stage.strike();
     if let (Err(_), Some(daemon)) = (played.as_ref().and(struck.as_ref()), &stage.daemon) {
-        daemon.show_log();
+        if !interrupted {
+            daemon.show_log();
+        }
     }
     let deleted = topology.delete().context("cannot remove the machines");
     // The first failure is the cause, as a rule, of the others.
@@ -142,7 +146,7 @@ impl Stage<'_> {
         ));
         meter.total().verify(self.xdp_forwards())?;
         if let Some(daemon) = &self.daemon {
-            daemon.verify(self.xdp_mode())?;
+            daemon.verify(topology.router(), self.xdp_mode())?;
             report::line(&format!("XDP on node1's {TRUNK}: {}", self.xdp_mode()));
         }
         meter.finish()?;
@@ -185,16 +189,15 @@ impl Stage<'_> {
             !self.args.without_xdp,
             self.clock,
         )?;
+        let xdp_mode = self.xdp_mode();
+        // Kept before anything can fail: its log is shown, its work undone.
+        let daemon = self.daemon.insert(daemon);
+        daemon.wait(router)?;
         self.clock.say("the daemon says that it forwards:");
         report::quote(&daemon.call(&["status"])?);
-        let daemon = self.daemon.insert(daemon);
-        daemon.verify(if self.args.without_xdp {
-            "off"
-        } else {
-            "native"
-        })?;
-        // XDP turns GRO on: what passes up would be glued together, and counted
-        // once by the kernel where the sinks count two.
+        daemon.verify(router, xdp_mode)?;
+        // Attaching XDP turned GRO on: what passes up may be glued together, and
+        // then the kernel counts one where the sinks count two.
         offloads_off(router, TRUNK, &["gro"])
     }
 
@@ -218,9 +221,11 @@ impl Stage<'_> {
         let Some(daemon) = &mut self.daemon else {
             return Ok(());
         };
-        self.clock.say("stopping the daemon; router-ctl down");
+        self.clock.say("stopping the daemon");
         let stopped = daemon.stop();
+        self.clock.say("node1# router-ctl down");
         let down = daemon.down(self.topology.router());
+        self.clock.say("removing the machines");
         stopped.and(down)
     }
 }
