@@ -266,6 +266,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use router_tests::packet::{self, Transport};
+
     use super::*;
 
     fn counts(sent: u64, kernel: u64, xdp: u64) -> Counts {
@@ -286,5 +288,63 @@ mod tests {
         assert!(counts(1000, 1000, 0).verify(false).is_ok());
         assert!(counts(1000, 999, 1).verify(false).is_err());
         assert!(counts(0, 0, 0).verify(false).is_err());
+    }
+
+    /// box1 to box4, as it comes in at node3 when all is well.
+    fn routed() -> packet::Frame {
+        let [box1, .., box4] = containers();
+        packet::Frame::ipv4(
+            box4.mac(),
+            ROUTER_MAC,
+            box1.v4,
+            box4.v4,
+            Transport::tcp(100),
+        )
+        .vlan(200)
+        .with4(|header| header.time_to_live = 63)
+    }
+
+    /// How many were counted, and whether they were right.
+    fn recorded(host: Host, frame: &packet::Frame) -> (u64, bool) {
+        let ledger = Ledger::default();
+        let frame = Frame {
+            bytes: frame.bytes(),
+            tag_was_metadata: false,
+        };
+        ledger.record(host, &frame);
+        let delivered = ledger.delivered.load(Ordering::Relaxed);
+        (delivered, ledger.verify().is_ok())
+    }
+
+    #[test]
+    fn a_routed_frame_counts_at_its_own_sink() {
+        assert_eq!(recorded(Host::Node3, &routed()), (1, true));
+        assert_eq!(recorded(Host::Node2, &routed()), (0, true));
+    }
+
+    #[test]
+    fn a_frame_on_its_way_to_the_gateway_does_not_count() {
+        let [box1, ..] = containers();
+        let flooded = routed().vlan(100).to_mac(ROUTER_MAC).from_mac(box1.mac());
+        assert_eq!(recorded(Host::Node3, &flooded), (0, true));
+    }
+
+    #[test]
+    fn a_frame_that_was_routed_wrongly_is_found() {
+        let [box1, _, box3, _] = containers();
+        let ttl = |ttl| routed().with4(|header| header.time_to_live = ttl);
+        for (what, frame) in [
+            ("ttl not decremented", ttl(64)),
+            ("ttl decremented twice", ttl(62)),
+            ("the old VLAN", routed().vlan(100)),
+            ("no tag", routed().vlan(0)),
+            ("a priority", routed().priority(5, false)),
+            ("another's MAC", routed().to_mac(box3.mac())),
+            ("not from the gateway", routed().from_mac(box1.mac())),
+            ("the IPv4 checksum", routed().patch(10, &[0, 0])),
+            ("the TCP checksum", routed().patch(20 + 16, &[0, 0])),
+        ] {
+            assert_eq!(recorded(Host::Node3, &frame), (1, false), "{what}");
+        }
     }
 }

@@ -48,10 +48,9 @@ pub(crate) fn play(args: &Args) -> Result<()> {
     // A daemon that is interrupted with everything else is not to blame.
     let interrupted = wait::interrupted();
     let struck = stage.strike();
-    if let (Err(_), Some(daemon)) = (played.as_ref().and(struck.as_ref()), &stage.daemon) {
-        if !interrupted {
-            daemon.show_log();
-        }
+    let failed = played.is_err() || struck.is_err();
+    if let Some(daemon) = stage.daemon.filter(|_| failed && !interrupted) {
+        daemon.show_log();
     }
     let deleted = topology.delete().context("cannot remove the machines");
     // The first failure is the cause, as a rule, of the others.
