@@ -109,7 +109,7 @@ pub(crate) fn tcp(topology: &Topology, family: Family, bytes: u64) -> Result<Tra
 
 /// Frames on VLAN 100 from node2, with box4's IP address, to a MAC that is not
 /// the gateway's: the switch floods them to node1, XDP and the kernel see them,
-/// and nobody may forward them. Returns how many node1 received, as XDP says.
+/// and nobody may forward them. A ping of box4 follows, which is counted.
 pub(crate) fn strays(topology: &Topology, daemon: Option<&Daemon>) -> Result<()> {
     let [(box1, from), .., (box4, at)] = topology.boxes();
     let frame = Frame::ipv4(NOBODY, STRANGER, box1.v4, box4.v4, Transport::udp(64))
