@@ -37,12 +37,12 @@ pub(crate) fn prepare(clock: &Clock) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!("the article makes network namespaces and loads programs: run it as root");
     }
-    if let Err(first) = features() {
+    if features().is_err() {
         load_modules();
         features().map_err(|error| {
             anyhow!(
-                "this kernel cannot play the article: {error:#} (at first: {first:#}); \
-                 in a virtual machine: cargo xtask run --kernel 6.12"
+                "this kernel cannot play the article: {error:#}; one that can, in a virtual \
+                 machine: cargo xtask run --kernel 6.12"
             )
         })?;
     }
