@@ -27,6 +27,11 @@ impl Row {
             ..Self::default()
         }
     }
+
+    /// Whether nothing was run at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.passed + self.failed + self.skipped == 0
+    }
 }
 
 impl AddAssign for Row {
