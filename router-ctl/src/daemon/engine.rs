@@ -13,11 +13,11 @@ use crate::{
     api::model::RouteChange,
     codes,
     config::{Config, StaticRoute},
-    dataplane::Dataplane,
+    dataplane::{Attachment, Dataplane},
     error::{Error, Kind},
     netlink::{
         Netlink, PROTOCOL,
-        types::{TABLE_MAIN, Tables},
+        types::{Link, TABLE_MAIN, Tables},
     },
     reconcile::{self, Contents, Kernel, Wanted, diff},
     sys::{self, Offload},
@@ -73,6 +73,16 @@ impl Shared {
     }
 }
 
+/// Whether our program is on the device that bears the trunk's name now. One
+/// that was made anew transmits nothing for XDP, and what is redirected to it is
+/// lost.
+pub(super) fn is_in_place(attachment: Option<&Attachment>, link: Option<&Link>) -> bool {
+    attachment.zip(link).is_some_and(|(attachment, link)| {
+        let program = link.xdp.map(|xdp| xdp.prog_id);
+        attachment.ifindex == link.ifindex && program == Some(attachment.prog_id)
+    })
+}
+
 /// A task that panicked has left what it guards whole: it is written in one go.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -116,9 +126,16 @@ impl Engine {
             known.attachments = attach::slots(&self.shared.config)
                 .map(|(slot, _)| dataplane.attachment(slot).cloned())
                 .collect();
+            let mut transmitters = known.transmitters();
+            transmitters.retain(|slot| {
+                let attachment = known.attachments.get(usize::from(slot.get()));
+                let trunk = self.shared.config.trunks.get(usize::from(slot.get()));
+                let link = trunk.and_then(|trunk| kernel.tables.link(&trunk.interface));
+                is_in_place(attachment.and_then(Option::as_ref), link)
+            });
             let wanted = Wanted {
                 stand_in: self.stand_in,
-                transmitters: known.transmitters(),
+                transmitters,
             };
             known.plan = reconcile::reconcile(&self.shared.config, &kernel, &wanted);
             known.map_failure =

@@ -8,6 +8,7 @@ use router_common::{
 
 use super::{
     bringup::route_spec,
+    engine::is_in_place,
     view::{self, Known},
 };
 use crate::{
@@ -283,6 +284,35 @@ fn frames_are_redirected_to_drivers_that_take_them() {
     assert_eq!(slots(&[Some(true), Some(true)]), [0, 1]);
     assert_eq!(slots(&[None, Some(false)]), [1]);
     assert_eq!(slots(&[None, None]), [0_u8; 0]);
+}
+
+/// Made anew under its name, a trunk has another number and no program: what is
+/// redirected to it would be lost.
+#[test]
+fn frames_are_not_redirected_to_a_trunk_made_anew() {
+    let ours = attachment(TRUNK, false);
+    let trunk = |ifindex, prog_id: Option<u32>| Link {
+        ifindex,
+        xdp: prog_id.map(|prog_id| Xdp {
+            prog_id,
+            mode: XdpAttachment::Native,
+        }),
+        ..Link::default()
+    };
+    for (what, link, expected) in [
+        ("as it was", Some(trunk(TRUNK, Some(ours.prog_id))), true),
+        ("made anew", Some(trunk(LAN, None)), false),
+        (
+            "number and program of another",
+            Some(trunk(TRUNK, Some(ours.prog_id + 1))),
+            false,
+        ),
+        ("program gone", Some(trunk(TRUNK, None)), false),
+        ("gone", None, false),
+    ] {
+        assert_eq!(is_in_place(Some(&ours), link.as_ref()), expected, "{what}");
+    }
+    assert!(!is_in_place(None, Some(&trunk(TRUNK, Some(PROG)))));
 }
 
 #[test]
