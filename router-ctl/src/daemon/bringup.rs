@@ -246,29 +246,10 @@ async fn prepare_route(
     host: &mut Host,
 ) -> Result<(), Error> {
     let spec = route_spec(config, route, tables)?;
-    let in_place = tables.routes.iter().find(|other| {
-        other.table == TABLE_MAIN
-            && other.dst == spec.dst
-            && other.metric == spec.metric
-            && other.tos == 0
-            && other.from.is_none()
-    });
-    let change = match in_place {
+    let change = match ours_in_place(&spec, tables)? {
         None => RouteChange::Add,
-        Some(other) if leads_as(other, &spec) => return Ok(()),
-        Some(other) if other.protocol == PROTOCOL => RouteChange::Replace,
-        Some(other) => {
-            return Err(Error::new(
-                Kind::Failed,
-                codes::ROUTE_EXISTS,
-                format!(
-                    "there is a route to {} with metric {} already",
-                    spec.dst, spec.metric
-                ),
-            )
-            .cause(format!("proto {}", netlink::protocol_name(other.protocol)))
-            .help("give this one another metric, or remove that one with `ip route del`"));
-        }
+        Some(ours) if leads_as(ours, &spec) => return Ok(()),
+        Some(_) => RouteChange::Replace,
     };
     info!(?spec, ?change, "static route");
     host.change_route(change, &spec).await?.map_err(|error| {
@@ -278,6 +259,36 @@ async fn prepare_route(
             &error,
         )
     })
+}
+
+/// The route of ours that is where `spec` would be.
+///
+/// # Errors
+/// If one of somebody else's is there: it is theirs to change.
+pub(super) fn ours_in_place<'t>(
+    spec: &RouteSpec,
+    tables: &'t Tables,
+) -> Result<Option<&'t Route>, Error> {
+    let in_place = tables.routes.iter().find(|other| {
+        other.table == TABLE_MAIN
+            && other.dst == spec.dst
+            && other.metric == spec.metric
+            && other.tos == 0
+            && other.from.is_none()
+    });
+    match in_place {
+        Some(other) if other.protocol != PROTOCOL => Err(Error::new(
+            Kind::Failed,
+            codes::ROUTE_EXISTS,
+            format!(
+                "there is a route to {} with metric {} already",
+                spec.dst, spec.metric
+            ),
+        )
+        .cause(format!("proto {}", netlink::protocol_name(other.protocol)))
+        .help("give this one another metric, or remove that one with `ip route del`")),
+        ours => Ok(ours),
+    }
 }
 
 /// Whether a route of ours leads where `spec` does.

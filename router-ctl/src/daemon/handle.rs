@@ -189,6 +189,15 @@ pub(super) async fn change_route(
         // Whatever device it is by.
         spec.device = None;
     }
+    if verb == RouteVerb::Replace {
+        // The kernel would replace anybody's.
+        let tables = host
+            .netlink
+            .tables()
+            .await
+            .map_err(|error| fail::refused(codes::NETLINK, "cannot read the routes", &error))?;
+        bringup::ours_in_place(&spec, &tables)?;
+    }
     let kind = match verb {
         RouteVerb::Add => types::RouteChange::Add,
         RouteVerb::Replace => types::RouteChange::Replace,

@@ -7,7 +7,7 @@ use router_common::{
 };
 
 use super::{
-    bringup::route_spec,
+    bringup::{ours_in_place, route_spec},
     engine::is_in_place,
     view::{self, Known},
 };
@@ -15,7 +15,10 @@ use crate::{
     api::model::State,
     config::{Config, Network, PcpPolicy, StaticRoute, Trunk, XdpMode},
     dataplane::{Attachment, Counters},
-    netlink::types::{Address, Leg, Link, Route, RouteKind, TABLE_MAIN, Xdp, XdpAttachment},
+    netlink::{
+        PROTOCOL,
+        types::{Address, Leg, Link, Route, RouteKind, TABLE_MAIN, Xdp, XdpAttachment},
+    },
     reconcile::Absence,
     sysctl::InterfaceForwarding,
 };
@@ -452,4 +455,41 @@ fn static_routes_find_their_device_by_their_next_hop() {
         device("none").unwrap_err().code,
         crate::codes::DEVICE_UNKNOWN
     );
+}
+
+/// Routes of others are theirs to change, whatever the kernel would let us do.
+#[test]
+fn only_our_own_routes_are_replaced() {
+    let config = config();
+    let tables = known().kernel.tables;
+    let wanted = StaticRoute {
+        to: "10.9.0.0/16".parse().unwrap(),
+        via: Some("172.16.10.9".parse().unwrap()),
+        network: None,
+        metric: Some(50),
+        src: None,
+    };
+    let spec = route_spec(&config, &wanted, &tables).unwrap();
+    let with = |protocol| {
+        let mut tables = tables.clone();
+        tables.routes.push(Route {
+            table: TABLE_MAIN,
+            kind: RouteKind::Unicast,
+            dst: wanted.to,
+            from: None,
+            tos: 0,
+            protocol,
+            metric: 50,
+            legs: Vec::new(),
+            source: None,
+            mtu: None,
+            nexthop_object: None,
+        });
+        tables
+    };
+    assert!(matches!(ours_in_place(&spec, &tables), Ok(None)));
+    assert!(matches!(ours_in_place(&spec, &with(PROTOCOL)), Ok(Some(_))));
+    let theirs = with(4);
+    let refused = ours_in_place(&spec, &theirs).unwrap_err();
+    assert!(refused.to_string().contains("proto static"), "{refused}");
 }
