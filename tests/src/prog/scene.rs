@@ -1,6 +1,6 @@
 //! A namespace of its own with five networks, and the program in it.
 
-use std::{io::ErrorKind, net::IpAddr};
+use std::net::IpAddr;
 
 use router_common::{
     abi::{Egress, Ingress, LocalAddress, Prefix4, Prefix6, egress_flags, ingress_flags},
@@ -59,7 +59,7 @@ impl Scene {
     /// As [`Scene::open`].
     #[must_use]
     pub fn open_with(test: &str, load: Load) -> Option<Self> {
-        let namespace = enter(test)?;
+        let namespace = netns::private_or_skip(test)?;
         build();
         let router = Router::load(load, (trunk(load.slot), trunk_ifindex(load.slot)))
             .unwrap_or_else(|e| panic!("{e:?}"));
@@ -196,19 +196,6 @@ impl Scene {
     /// When the kernel refuses.
     pub fn sysctl(&self, key: &str, value: &str) {
         sysctl(key, value);
-    }
-}
-
-/// Moves this thread into a new namespace; `None`, with a SKIP line, where this
-/// user may not.
-fn enter(test: &str) -> Option<Private> {
-    match netns::private() {
-        Ok(namespace) => Some(namespace),
-        Err(e) if e.kind() == ErrorKind::PermissionDenied => {
-            println!("SKIP {test}: this user may not make network namespaces");
-            None
-        }
-        Err(e) => panic!("{e:?}"),
     }
 }
 
