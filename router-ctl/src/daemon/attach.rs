@@ -101,7 +101,7 @@ async fn provide_bpffs(path: &Path, host: &mut Host) -> Result<(), Error> {
 
 /// Attaches the program to every trunk that is to have it.
 pub(super) async fn attach_all(shared: &Shared, host: &mut Host) -> Result<(), Error> {
-    for (slot, trunk) in slots(&shared.config) {
+    for (slot, trunk) in slots(&shared.config()) {
         let link = host.link(&trunk.interface).await?.ok_or_else(|| {
             Error::new(
                 Kind::Failed,

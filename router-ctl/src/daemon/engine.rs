@@ -27,7 +27,8 @@ use crate::{
 /// What the engine and the API share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) config: Config,
+    /// What the daemon is asked to be now: a reload puts another in its place.
+    config: Mutex<Arc<Config>>,
     pub(super) instance: String,
     pub(super) started: Instant,
     pub(super) netlink: Netlink,
@@ -52,15 +53,25 @@ impl Shared {
         netlink: Netlink,
         commands: mpsc::Sender<Command>,
     ) -> Self {
+        let config = Arc::new(config);
         Self {
-            config,
+            known: Mutex::new(Known {
+                config: Arc::clone(&config),
+                ..Known::default()
+            }),
+            config: Mutex::new(config),
             instance,
             started: Instant::now(),
             netlink,
-            known: Mutex::default(),
             dataplane: Mutex::default(),
             commands,
         }
+    }
+
+    /// The configuration that is in force. What is *known* has its own copy,
+    /// which changes with the rest of it: see [`Known::config`].
+    pub(super) fn config(&self) -> Arc<Config> {
+        Arc::clone(&lock(&self.config))
     }
 
     pub(super) fn known(&self) -> MutexGuard<'_, Known> {
@@ -111,25 +122,27 @@ impl Engine {
     /// Reads everything and puts the maps right. `false`: a map could not be
     /// written, so try again.
     pub(super) async fn resync(&mut self) -> Result<bool, Error> {
+        let config = self.shared.config();
         let tables = self.host.netlink.tables().await.map_err(|error| {
             fail::refused(codes::NETLINK, "cannot read the kernel's tables", &error)
         })?;
         let forwarding = self.read_forwarding(&tables)?;
         let mut kernel = Kernel { tables, forwarding };
         let mut known = Known {
+            config: Arc::clone(&config),
             rx_vlan: self.read_rx_vlan(),
-            missing_routes: missing_routes(&self.shared.config, &kernel.tables),
+            missing_routes: missing_routes(&config, &kernel.tables),
             ready: self.shared.known().ready,
             ..Known::default()
         };
         if let Some(dataplane) = self.shared.dataplane().as_mut() {
-            known.attachments = attach::slots(&self.shared.config)
+            known.attachments = attach::slots(&config)
                 .map(|(slot, _)| dataplane.attachment(slot).cloned())
                 .collect();
             let mut transmitters = known.transmitters();
             transmitters.retain(|slot| {
                 let attachment = known.attachments.get(usize::from(slot.get()));
-                let trunk = self.shared.config.trunks.get(usize::from(slot.get()));
+                let trunk = config.trunks.get(usize::from(slot.get()));
                 let link = trunk.and_then(|trunk| kernel.tables.link(&trunk.interface));
                 is_in_place(attachment.and_then(Option::as_ref), link)
             });
@@ -137,7 +150,7 @@ impl Engine {
                 stand_in: self.stand_in,
                 transmitters,
             };
-            known.plan = reconcile::reconcile(&self.shared.config, &kernel, &wanted);
+            known.plan = reconcile::reconcile(&config, &kernel, &wanted);
             known.map_failure =
                 write_maps(&mut self.contents, &known.plan.contents, dataplane.as_mut());
         } else {
@@ -145,7 +158,7 @@ impl Engine {
                 stand_in: self.stand_in,
                 ..Wanted::default()
             };
-            known.plan = reconcile::reconcile(&self.shared.config, &kernel, &wanted);
+            known.plan = reconcile::reconcile(&config, &kernel, &wanted);
         }
         // They may be many, and whoever wants them reads them anew.
         kernel.tables.routes = Vec::new();
@@ -172,7 +185,8 @@ impl Engine {
     }
 
     fn read_forwarding(&self, tables: &Tables) -> Result<Forwarding, Error> {
-        let interfaces = self.shared.config.networks.iter().filter_map(|network| {
+        let config = self.shared.config();
+        let interfaces = config.networks.iter().filter_map(|network| {
             let link = tables.link(&network.interface)?;
             Some((link.ifindex, link.name.as_str()))
         });
@@ -183,7 +197,8 @@ impl Engine {
     }
 
     fn read_rx_vlan(&self) -> Vec<Option<bool>> {
-        let trunks = self.shared.config.trunks.iter();
+        let config = self.shared.config();
+        let trunks = config.trunks.iter();
         trunks
             .map(|trunk| sys::offload(&trunk.interface, Offload::RxVlan).ok())
             .collect()

@@ -38,7 +38,7 @@ impl Handle {
                 .map_err(|error| fail::dataplane(&error))?,
             None => Default::default(),
         };
-        Ok(view::stats(&self.shared.config, &counters))
+        Ok(view::stats(&self.shared.known().config, &counters))
     }
 
     /// The network that a source is a host of: packets from there come in by
@@ -47,10 +47,7 @@ impl Handle {
         let known = self.shared.known();
         let addresses = &known.kernel.tables.addresses;
         let mut own = addresses.iter().filter(|address| {
-            address.address.contains(&source)
-                && known
-                    .network_of(&self.shared.config, address.ifindex)
-                    .is_some()
+            address.address.contains(&source) && known.network_of(address.ifindex).is_some()
         });
         own.next().map(|address| address.ifindex).ok_or_else(|| {
             Error::new(
@@ -76,9 +73,9 @@ impl Handle {
 impl Service for Handle {
     async fn status(&self) -> Result<Status, Error> {
         let stats = self.read_stats()?;
-        let config = &self.shared.config;
         let known = self.shared.known();
-        let health = known.health(config);
+        let config = &known.config;
+        let health = known.health();
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").into(),
             instance: self.shared.instance.clone(),
@@ -90,14 +87,14 @@ impl Service for Handle {
                 .source
                 .as_ref()
                 .map(|path| path.display().to_string()),
-            trunks: known.trunks(config),
-            networks: known.networks(config),
+            trunks: known.trunks(),
+            networks: known.networks(),
             stats,
         })
     }
 
     async fn networks(&self) -> Result<Vec<NetworkStatus>, Error> {
-        Ok(self.shared.known().networks(&self.shared.config))
+        Ok(self.shared.known().networks())
     }
 
     async fn routes(&self, filter: RouteFilter) -> Result<Vec<Route>, Error> {
@@ -110,7 +107,7 @@ impl Service for Handle {
         if filter.v4 != filter.v6 {
             routes.retain(|route| route.dst.addr().is_ipv4() == filter.v4);
         }
-        Ok(self.shared.known().routes(&self.shared.config, &routes))
+        Ok(self.shared.known().routes(&routes))
     }
 
     async fn route_get(&self, dst: IpAddr, from: Option<IpAddr>) -> Result<RouteAnswer, Error> {
@@ -130,10 +127,7 @@ impl Service for Handle {
                     &error,
                 )
             })?;
-        let (network, vlan) = self
-            .shared
-            .known()
-            .name_of(&self.shared.config, answer.device);
+        let (network, vlan) = self.shared.known().name_of(answer.device);
         Ok(RouteAnswer {
             dst,
             via: answer.via,
@@ -184,7 +178,7 @@ pub(super) async fn change_route(
         metric,
         src: change.src,
     };
-    let mut spec = bringup::route_spec(&shared.config, &route, &tables)?;
+    let mut spec = bringup::route_spec(&shared.config(), &route, &tables)?;
     if verb == RouteVerb::Del && route.network.is_none() {
         // Whatever device it is by.
         spec.device = None;

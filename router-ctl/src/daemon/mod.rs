@@ -195,12 +195,13 @@ async fn start(engine: &mut Engine, options: &Options, signals: &mut Signals) ->
 
 async fn bring_up(engine: &mut Engine, options: &Options) -> Result<(), Error> {
     let shared = Arc::clone(&engine.shared);
-    attach::refuse_foreign_programs(&shared.config, &engine.host).await?;
-    bringup::bring_up(&shared.config, options.stand_in, &mut engine.host).await?;
+    let config = shared.config();
+    attach::refuse_foreign_programs(&config, &engine.host).await?;
+    bringup::bring_up(&config, options.stand_in, &mut engine.host).await?;
     // The journal is read in another working directory.
     let bpffs = std::path::absolute(&options.bpffs)
         .map_err(|error| fail::io(codes::BPFFS, "there is no working directory", &error))?;
-    let dataplane = attach::open(&shared.config, &bpffs, &mut engine.host).await?;
+    let dataplane = attach::open(&config, &bpffs, &mut engine.host).await?;
     *shared.dataplane() = Some(dataplane);
     // Filled before the first packet is decided upon.
     engine.resync().await?;

@@ -80,6 +80,7 @@ fn attachment(ifindex: IfIndex, generic: bool) -> Attachment {
 /// All is well.
 fn known() -> Known {
     let mut known = Known {
+        config: config().into(),
         ready: true,
         attachments: vec![Some(attachment(TRUNK, false))],
         rx_vlan: vec![Some(false)],
@@ -122,7 +123,7 @@ fn known() -> Known {
 fn judged(change: impl FnOnce(&mut Known)) -> (State, Vec<(String, Option<String>)>) {
     let mut known = known();
     change(&mut known);
-    let health = known.health(&config());
+    let health = known.health();
     let problems = health.problems.into_iter();
     (
         health.state,
@@ -242,18 +243,19 @@ fn xdp_off_is_no_problem() {
     let mut config = config();
     config.trunks[0].xdp = XdpMode::Off;
     let mut known = known();
+    known.config = config.into();
     known.attachments = vec![None];
     known.kernel.tables.links[0].xdp = None;
     known.rx_vlan = vec![Some(true)];
-    assert_eq!(known.health(&config).state, State::Forwarding);
-    assert_eq!(known.trunks(&config)[0].xdp_mode, "off");
+    assert_eq!(known.health().state, State::Forwarding);
+    assert_eq!(known.trunks()[0].xdp_mode, "off");
 }
 
 #[test]
 fn networks_show_what_the_kernel_has() {
     let config = config();
     let mut known = known();
-    let [shown] = &known.networks(&config)[..] else {
+    let [shown] = &known.networks()[..] else {
         panic!("one network");
     };
     assert_eq!(shown.state, "up");
@@ -263,9 +265,9 @@ fn networks_show_what_the_kernel_has() {
         "no link-local ones"
     );
     known.kernel.tables.links[0].up = false;
-    assert_eq!(known.networks(&config)[0].state, "down");
+    assert_eq!(known.networks()[0].state, "down");
     known.plan.networks = vec![Err(Absence::Missing)];
-    assert_eq!(known.networks(&config)[0].state, "missing");
+    assert_eq!(known.networks()[0].state, "missing");
 }
 
 /// Native XDP cannot send where only generic XDP is; generic XDP can.
@@ -356,7 +358,7 @@ fn routes_name_networks_and_devices() {
         blackhole,
     ];
     let shown: Vec<_> = known()
-        .routes(&config(), &routes)
+        .routes(&routes)
         .into_iter()
         .map(|route| {
             (

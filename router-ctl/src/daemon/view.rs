@@ -1,7 +1,7 @@
 //! What the daemon says of itself: `status`, `networks` and the names that
 //! routes are given. Pure functions of what is known.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use ipnet::IpNet;
 use router_common::{
@@ -25,6 +25,9 @@ use crate::{
 /// What is known at one moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
+    /// The configuration that the rest is about: networks and trunks below are
+    /// in its order.
+    pub(super) config: Arc<Config>,
     /// Devices, addresses, sysctls. Without routes: they may be many, and are
     /// read when they are asked for.
     pub(super) kernel: Kernel,
@@ -43,26 +46,22 @@ pub(super) struct Known {
 }
 
 impl Known {
-    pub(super) fn health(&self, config: &Config) -> Health {
-        health::judge(config, self)
+    pub(super) fn health(&self) -> Health {
+        health::judge(&self.config, self)
     }
 
     /// The network that a device is.
-    pub(super) fn network_of<'c>(
-        &self,
-        config: &'c Config,
-        device: IfIndex,
-    ) -> Option<&'c Network> {
+    pub(super) fn network_of(&self, device: IfIndex) -> Option<&Network> {
         let at = self
             .plan
             .networks
             .iter()
             .position(|place| *place == Ok(device))?;
-        config.networks.get(at)
+        self.config.networks.get(at)
     }
 
-    pub(super) fn trunks(&self, config: &Config) -> Vec<TrunkStatus> {
-        config
+    pub(super) fn trunks(&self) -> Vec<TrunkStatus> {
+        self.config
             .trunks
             .iter()
             .enumerate()
@@ -90,8 +89,8 @@ impl Known {
             .collect()
     }
 
-    pub(super) fn networks(&self, config: &Config) -> Vec<NetworkStatus> {
-        config
+    pub(super) fn networks(&self) -> Vec<NetworkStatus> {
+        self.config
             .networks
             .iter()
             .zip(&self.plan.networks)
@@ -143,7 +142,7 @@ impl Known {
     }
 
     /// Routes of the main table as users see them, one a leg.
-    pub(super) fn routes(&self, config: &Config, routes: &[types::Route]) -> Vec<Route> {
+    pub(super) fn routes(&self, routes: &[types::Route]) -> Vec<Route> {
         let shown = |route: &&types::Route| {
             route.table == TABLE_MAIN
                 && route.kind == RouteKind::Unicast
@@ -151,7 +150,7 @@ impl Known {
         };
         let legs = |route: &types::Route| {
             let via = |leg: &types::Leg| {
-                let (network, vlan) = self.name_of(config, leg.device);
+                let (network, vlan) = self.name_of(leg.device);
                 Route {
                     dst: route.dst,
                     via: leg.via,
@@ -167,15 +166,11 @@ impl Known {
     }
 
     /// The network, or `dev:NAME`, that a route leaves by.
-    pub(super) fn name_of(
-        &self,
-        config: &Config,
-        device: Option<IfIndex>,
-    ) -> (String, Option<u16>) {
+    pub(super) fn name_of(&self, device: Option<IfIndex>) -> (String, Option<u16>) {
         let Some(device) = device else {
             return ("-".into(), None);
         };
-        if let Some(network) = self.network_of(config, device) {
+        if let Some(network) = self.network_of(device) {
             return (network.name.clone(), vlan(network));
         }
         let name = match self.kernel.tables.link_of(device) {
