@@ -69,19 +69,48 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         list("missing:", &items);
         return Ok(ExitCode::FAILURE);
     }
-    bring(&items, args.yes)?;
-    verify(ALL)?;
+    bring_all(ALL, args.yes)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Brings what of `needs` is not there yet; next to nothing when all is.
 pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
-    let items = missing(needs)?;
-    if items.is_empty() {
+    bring_all(needs, false)
+}
+
+fn bring_all(needs: &[Need], yes: bool) -> Result<()> {
+    let left = converge(|| missing(needs), |items| bring(items, yes))?;
+    if left.is_empty() {
         return Ok(());
     }
-    bring(&items, false)?;
-    verify(needs)
+    list("still missing:", &left);
+    if needs.contains(&Need::EbpfToolchain) {
+        // Says which rustc and which linker do not fit.
+        ebpf_toolchain::find()?;
+    }
+    bail!("setup ran, yet the above is still missing")
+}
+
+/// How often setup looks again. What is wanted may depend on what was just
+/// brought: the rustc that compiles eBPF objects wants its own clippy.
+const ROUNDS: usize = 4;
+
+/// Brings what is missing, until nothing is or an item that was brought is
+/// missing still; returns what is.
+fn converge<T: Clone + PartialEq>(
+    mut missing: impl FnMut() -> Result<Vec<T>>,
+    mut bring: impl FnMut(&[T]) -> Result<()>,
+) -> Result<Vec<T>> {
+    let mut brought: Vec<T> = Vec::new();
+    for _ in 0..ROUNDS {
+        let items = missing()?;
+        if items.is_empty() || items.iter().any(|item| brought.contains(item)) {
+            return Ok(items);
+        }
+        bring(&items)?;
+        brought.extend(items);
+    }
+    missing()
 }
 
 /// Our cache directory, which exists afterwards.
@@ -144,16 +173,62 @@ fn confirm() -> Result<()> {
     }
 }
 
-/// Looks again: what was brought must now be found.
-fn verify(needs: &[Need]) -> Result<()> {
-    let items = missing(needs)?;
-    if items.is_empty() {
-        return Ok(());
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn what_was_brought_may_want_more() {
+        let there = RefCell::new(Vec::new());
+        let missing = || {
+            let there = there.borrow();
+            let wanted: &[&str] = if there.contains(&"rustc") {
+                &["rustc", "clippy"]
+            } else {
+                &["rustc"]
+            };
+            let missing = wanted.iter().filter(|item| !there.contains(item));
+            Ok(missing.copied().collect())
+        };
+        let left = converge(missing, |items| {
+            there.borrow_mut().extend_from_slice(items);
+            Ok(())
+        });
+        assert_eq!(left.unwrap(), [""; 0]);
+        assert_eq!(*there.borrow(), ["rustc", "clippy"]);
     }
-    list("still missing:", &items);
-    if needs.contains(&Need::EbpfToolchain) {
-        // Says which rustc and which linker do not fit.
-        ebpf_toolchain::find()?;
+
+    #[test]
+    fn what_does_not_come_is_brought_once() {
+        let mut rounds = 0;
+        let left = converge(
+            || Ok(vec!["linker"]),
+            |_| {
+                rounds += 1;
+                Ok(())
+            },
+        );
+        assert_eq!(left.unwrap(), ["linker"]);
+        assert_eq!(rounds, 1);
     }
-    bail!("setup ran, yet the above is still missing")
+
+    #[test]
+    fn wishes_without_end_are_given_up() {
+        let mut wish = 0;
+        let mut rounds = 0;
+        let left = converge(
+            || {
+                wish += 1;
+                Ok(vec![wish])
+            },
+            |_| {
+                rounds += 1;
+                Ok(())
+            },
+        );
+        assert_eq!(left.unwrap().len(), 1);
+        assert_eq!(rounds, ROUNDS);
+    }
 }
