@@ -38,7 +38,7 @@ id! {
     IfIndex(u32)
 }
 id! {
-    /// A configured network, from 0 in the order of the configuration; index
+    /// A configured network, from 0; it keeps its number while it is there. Index
     /// of its counters.
     NetworkId(u16)
 }

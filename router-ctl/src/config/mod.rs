@@ -35,7 +35,7 @@ pub struct Config {
     pub source: Option<PathBuf>,
     /// In the order of the file.
     pub trunks: Vec<Trunk>,
-    /// In the order of the file; the index is the network's id.
+    /// In the order of the file.
     pub networks: Vec<Network>,
     /// Static routes, installed with `proto router-ctl`.
     pub routes: Vec<StaticRoute>,

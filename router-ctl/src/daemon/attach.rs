@@ -9,22 +9,19 @@ use tracing::{info, warn};
 use super::{bringup, engine::Shared, fail, host::Host};
 use crate::{
     codes,
-    config::{Config, Trunk, XdpMode},
+    config::{Config, XdpMode},
     dataplane::{self, Attach, Dataplane, Layout, MemoryDataplane, XdpDataplane, program_name},
     error::{Error, Kind},
     journal::Effect,
     netlink::types::Link,
+    reconcile::Numbering,
     sys::{self, Offload},
 };
-
-/// The trunks with their slots; see [`reconcile::numbered`](crate::reconcile::numbered).
-pub(super) fn slots(config: &Config) -> impl Iterator<Item = (TrunkSlot, &Trunk)> {
-    (0..).map(TrunkSlot::new).zip(&config.trunks)
-}
 
 /// Makes the maps.
 pub(super) async fn open(
     config: &Config,
+    numbering: &Numbering,
     bpffs: &Path,
     host: &mut Host,
 ) -> Result<Box<dyn Dataplane>, Error> {
@@ -37,8 +34,8 @@ pub(super) async fn open(
     })
     .await?;
     let layout = Layout {
-        trunks: u32::try_from(config.trunks.len()).unwrap_or(u32::MAX),
-        networks: u32::try_from(config.networks.len()).unwrap_or(u32::MAX),
+        trunks: numbering.slots_needed(),
+        networks: numbering.ids_needed(),
         pins: dataplane::PinDir::new(bpffs, &host.instance).maps(),
     };
     let dataplane = XdpDataplane::open(layout).map_err(|error| fail::dataplane(&error))?;
@@ -101,7 +98,9 @@ async fn provide_bpffs(path: &Path, host: &mut Host) -> Result<(), Error> {
 
 /// Attaches the program to every trunk that is to have it.
 pub(super) async fn attach_all(shared: &Shared, host: &mut Host) -> Result<(), Error> {
-    for (slot, trunk) in slots(&shared.config()) {
+    let config = shared.config();
+    let numbering = shared.known().numbering.clone();
+    for (slot, trunk) in numbering.slots(&config) {
         let link = host.link(&trunk.interface).await?.ok_or_else(|| {
             Error::new(
                 Kind::Failed,

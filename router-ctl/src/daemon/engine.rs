@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, warn};
 
-use super::{attach, fail, host::Host, view::Known};
+use super::{fail, host::Host, view::Known};
 use crate::{
     api::model::RouteChange,
     codes,
@@ -19,7 +19,7 @@ use crate::{
         Netlink, PROTOCOL,
         types::{Link, TABLE_MAIN, Tables},
     },
-    reconcile::{self, Contents, Kernel, Wanted, diff},
+    reconcile::{self, Contents, Kernel, Numbering, Wanted, diff},
     sys::{self, Offload},
     sysctl::Forwarding,
 };
@@ -56,6 +56,7 @@ impl Shared {
         let config = Arc::new(config);
         Self {
             known: Mutex::new(Known {
+                numbering: Numbering::default().adapted(&config),
                 config: Arc::clone(&config),
                 ..Known::default()
             }),
@@ -128,29 +129,31 @@ impl Engine {
         })?;
         let forwarding = self.read_forwarding(&tables)?;
         let mut kernel = Kernel { tables, forwarding };
+        let numbering = self.shared.known().numbering.adapted(&config);
         let mut known = Known {
             config: Arc::clone(&config),
+            numbering: numbering.clone(),
             rx_vlan: self.read_rx_vlan(),
             missing_routes: missing_routes(&config, &kernel.tables),
             ready: self.shared.known().ready,
             ..Known::default()
         };
         if let Some(dataplane) = self.shared.dataplane().as_mut() {
-            known.attachments = attach::slots(&config)
+            known.attachments = numbering
+                .slots(&config)
                 .map(|(slot, _)| dataplane.attachment(slot).cloned())
                 .collect();
             let mut transmitters = known.transmitters();
             transmitters.retain(|slot| {
-                let attachment = known.attachments.get(usize::from(slot.get()));
-                let trunk = config.trunks.get(usize::from(slot.get()));
-                let link = trunk.and_then(|trunk| kernel.tables.link(&trunk.interface));
-                is_in_place(attachment.and_then(Option::as_ref), link)
+                let name = numbering.trunk_name(*slot);
+                let link = name.and_then(|name| kernel.tables.link(name));
+                is_in_place(dataplane.attachment(*slot), link)
             });
             let wanted = Wanted {
                 stand_in: self.stand_in,
                 transmitters,
             };
-            known.plan = reconcile::reconcile(&config, &kernel, &wanted);
+            known.plan = reconcile::reconcile(&config, &numbering, &kernel, &wanted);
             known.map_failure =
                 write_maps(&mut self.contents, &known.plan.contents, dataplane.as_mut());
         } else {
@@ -158,7 +161,7 @@ impl Engine {
                 stand_in: self.stand_in,
                 ..Wanted::default()
             };
-            known.plan = reconcile::reconcile(&config, &kernel, &wanted);
+            known.plan = reconcile::reconcile(&config, &numbering, &kernel, &wanted);
         }
         // They may be many, and whoever wants them reads them anew.
         kernel.tables.routes = Vec::new();

@@ -38,7 +38,8 @@ impl Handle {
                 .map_err(|error| fail::dataplane(&error))?,
             None => Default::default(),
         };
-        Ok(view::stats(&self.shared.known().config, &counters))
+        let known = self.shared.known();
+        Ok(view::stats(&known.config, &known.numbering, &counters))
     }
 
     /// The network that a source is a host of: packets from there come in by

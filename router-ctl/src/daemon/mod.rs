@@ -196,12 +196,13 @@ async fn start(engine: &mut Engine, options: &Options, signals: &mut Signals) ->
 async fn bring_up(engine: &mut Engine, options: &Options) -> Result<(), Error> {
     let shared = Arc::clone(&engine.shared);
     let config = shared.config();
+    let numbering = shared.known().numbering.clone();
     attach::refuse_foreign_programs(&config, &engine.host).await?;
     bringup::bring_up(&config, options.stand_in, &mut engine.host).await?;
     // The journal is read in another working directory.
     let bpffs = std::path::absolute(&options.bpffs)
         .map_err(|error| fail::io(codes::BPFFS, "there is no working directory", &error))?;
-    let dataplane = attach::open(&config, &bpffs, &mut engine.host).await?;
+    let dataplane = attach::open(&config, &numbering, &bpffs, &mut engine.host).await?;
     *shared.dataplane() = Some(dataplane);
     // Filled before the first packet is decided upon.
     engine.resync().await?;

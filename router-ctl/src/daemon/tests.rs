@@ -19,7 +19,7 @@ use crate::{
         PROTOCOL,
         types::{Address, Leg, Link, Route, RouteKind, TABLE_MAIN, Xdp, XdpAttachment},
     },
-    reconcile::Absence,
+    reconcile::{Absence, Numbering},
     sysctl::InterfaceForwarding,
 };
 
@@ -274,7 +274,16 @@ fn networks_show_what_the_kernel_has() {
 #[test]
 fn frames_are_redirected_to_drivers_that_take_them() {
     let slots = |attachments: &[Option<bool>]| {
+        let mut config = config();
+        config.trunks = ["eth0", "eth1"]
+            .map(|name| Trunk {
+                interface: name.into(),
+                xdp: XdpMode::Auto,
+            })
+            .into();
         let known = Known {
+            numbering: Numbering::default().adapted(&config),
+            config: config.into(),
             attachments: attachments
                 .iter()
                 .map(|generic| generic.map(|generic| attachment(TRUNK, generic)))
@@ -417,7 +426,8 @@ fn stats_add_up() {
             (id(2), None, counter(1)),
         ],
     };
-    let stats = view::stats(&config, &counters);
+    let numbering = Numbering::default().adapted(&config);
+    let stats = view::stats(&config, &numbering, &counters);
     assert_eq!((stats.fast.packets, stats.fast.bytes), (16, 1600));
     let verdicts: Vec<_> = stats
         .verdicts
@@ -435,7 +445,7 @@ fn stats_add_up() {
     let pairs: Vec<_> = stats.pairs.iter().map(|p| (&*p.from, &*p.to)).collect();
     assert_eq!(pairs, [("a", "b"), ("a", "c"), ("c", "*")]);
     // Scripts rely on `forwarded` being there.
-    let idle = view::stats(&config, &Counters::default());
+    let idle = view::stats(&config, &numbering, &Counters::default());
     assert_eq!(idle.verdicts.len(), 1);
 }
 

@@ -1,7 +1,10 @@
 //! What the daemon says of itself: `status`, `networks` and the names that
 //! routes are given. Pure functions of what is known.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ipnet::IpNet;
 use router_common::{
@@ -19,7 +22,7 @@ use crate::{
         self,
         types::{self, RouteKind, TABLE_MAIN, Tables},
     },
-    reconcile::{self, Kernel, Plan},
+    reconcile::{self, Kernel, Numbering, Plan},
 };
 
 /// What is known at one moment.
@@ -28,14 +31,16 @@ pub(super) struct Known {
     /// The configuration that the rest is about: networks and trunks below are
     /// in its order.
     pub(super) config: Arc<Config>,
+    /// The numbers of its trunks and networks in the maps.
+    pub(super) numbering: Numbering,
     /// Devices, addresses, sysctls. Without routes: they may be many, and are
     /// read when they are asked for.
     pub(super) kernel: Kernel,
     /// What the maps should hold.
     pub(super) plan: Plan,
-    /// By slot.
+    /// By trunk.
     pub(super) attachments: Vec<Option<Attachment>>,
-    /// By slot: whether the NIC takes VLAN tags off; `None`: it cannot say.
+    /// By trunk: whether the NIC takes VLAN tags off; `None`: it cannot say.
     pub(super) rx_vlan: Vec<Option<bool>>,
     /// Static routes of the configuration that are not installed.
     pub(super) missing_routes: Vec<usize>,
@@ -131,10 +136,10 @@ impl Known {
     pub(super) fn transmitters(&self) -> BTreeSet<TrunkSlot> {
         let attached = || self.attachments.iter().flatten();
         let all_generic = attached().all(|attachment| attachment.generic);
-        self.attachments
-            .iter()
-            .zip((0..).map(TrunkSlot::new))
-            .filter_map(|(attachment, slot)| {
+        self.numbering
+            .slots(&self.config)
+            .zip(&self.attachments)
+            .filter_map(|((slot, _), attachment)| {
                 let attachment = attachment.as_ref()?;
                 (all_generic || !attachment.generic).then_some(slot)
             })
@@ -195,15 +200,16 @@ fn addresses(tables: &Tables, ifindex: IfIndex) -> Vec<IpNet> {
 }
 
 /// The counters as users see them.
-pub(super) fn stats(config: &Config, counters: &Counters) -> Stats {
+pub(super) fn stats(config: &Config, numbering: &Numbering, counters: &Counters) -> Stats {
+    let networks: BTreeMap<NetworkId, &Network> = numbering
+        .numbered(config)
+        .map(|(id, _, network)| (id, network))
+        .collect();
     let name = |id: NetworkId| {
-        let network = config.networks.get(usize::from(id.get()));
+        let network = networks.get(&id);
         network.map_or_else(|| id.to_string(), |network| network.name.clone())
     };
-    let trunk = |id: NetworkId| {
-        let network = config.networks.get(usize::from(id.get()));
-        network.map(|network| network.trunk.as_str())
-    };
+    let trunk = |id: NetworkId| networks.get(&id).map(|network| network.trunk.as_str());
     let mut transmitted = Counter::default();
     let mut redirected = Counter::default();
     let mut pairs = Vec::new();

@@ -13,6 +13,7 @@ mod diff;
 mod egress;
 mod ingress;
 mod locals;
+mod numbering;
 mod place;
 #[cfg(test)]
 mod tests;
@@ -21,18 +22,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use router_common::{
     abi::{Egress, Ingress, LocalAddress, ingress_index},
-    wire::{IfIndex, NetworkId, TrunkSlot},
+    wire::{IfIndex, TrunkSlot},
 };
 
 pub use self::{
     diff::{Operation, diff},
+    numbering::Numbering,
     place::{Absence, Place, place},
 };
-use crate::{
-    config::{Config, Network},
-    netlink::types::Tables,
-    sysctl::Forwarding,
-};
+use crate::{config::Config, netlink::types::Tables, sysctl::Forwarding};
 
 /// The kernel's state, as far as it decides what the maps hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,31 +69,19 @@ pub struct Contents {
 pub struct Plan {
     /// What the maps should hold.
     pub contents: Contents,
-    /// By network id: its device, or why XDP does not forward for it.
+    /// By network, in the order of the configuration: its device, or why XDP
+    /// does not forward for it.
     pub networks: Vec<Result<IfIndex, Absence>>,
 }
 
-/// The networks with their ids and their trunks' slots. Both are places in the
-/// configuration: the maps are made anew with every start of the daemon.
-pub fn numbered(config: &Config) -> impl Iterator<Item = (NetworkId, TrunkSlot, &Network)> {
-    config.networks.iter().zip(0..).filter_map(|(network, id)| {
-        let slot = config
-            .trunks
-            .iter()
-            .zip(0..)
-            .find(|(trunk, _)| trunk.interface == network.trunk)?
-            .1;
-        Some((NetworkId::new(id), TrunkSlot::new(slot), network))
-    })
-}
-
-/// What the maps should hold.
+/// What the maps should hold. `numbering` is [adapted](Numbering::adapted) to
+/// the configuration.
 #[must_use]
-pub fn reconcile(config: &Config, kernel: &Kernel, wanted: &Wanted) -> Plan {
+pub fn reconcile(config: &Config, numbering: &Numbering, kernel: &Kernel, wanted: &Wanted) -> Plan {
     let tables = &kernel.tables;
     let mut plan = Plan::default();
     let mut placed = Vec::new();
-    for (id, slot, network) in numbered(config) {
+    for (id, slot, network) in numbering.numbered(config) {
         let found = place(network, tables, wanted.stand_in);
         plan.networks.push(
             found
@@ -125,8 +111,7 @@ pub fn reconcile(config: &Config, kernel: &Kernel, wanted: &Wanted) -> Plan {
         contents.ingress.insert(index, entry);
     }
     contents.locals = locals.addresses;
-    for (trunk, slot) in config.trunks.iter().zip(0..) {
-        let slot = TrunkSlot::new(slot);
+    for (slot, trunk) in numbering.slots(config) {
         if let Some(link) = tables.link(&trunk.interface)
             && wanted.transmitters.contains(&slot)
         {

@@ -184,7 +184,7 @@ fn ingress_flags_follow_the_kernel() {
 fn keep_pcp_is_the_networks_choice() {
     let mut config = config();
     config.networks[1].pcp = PcpPolicy::Keep;
-    let contents = reconcile(&config, &kernel(), &Wanted::default()).contents;
+    let contents = reconciled(&config, &kernel(), &Wanted::default()).contents;
     assert!(contents.ingress[&200].has(ingress_flags::KEEP_PCP));
     assert!(!contents.ingress[&100].has(ingress_flags::KEEP_PCP));
 }

@@ -3,18 +3,19 @@
 mod diff;
 mod egress;
 mod ingress;
+mod numbering;
 mod place;
 
 use std::net::IpAddr;
 
 use router_common::{
     abi::{MAX_LOCALS, Prefix4, Prefix6, egress_flags, ingress_flags},
-    wire::{MacAddr, Vid},
+    wire::{MacAddr, NetworkId, TrunkSlot, Vid},
 };
 
 use super::*;
 use crate::{
-    config::{PcpPolicy, Trunk, XdpMode},
+    config::{Network, PcpPolicy, Trunk, XdpMode},
     netlink::types::{Address, Leg, Link, Route, RouteKind, TABLE_MAIN, Vlan},
     sysctl::InterfaceForwarding,
 };
@@ -161,8 +162,14 @@ fn kernel() -> Kernel {
     kernel
 }
 
+/// With numbers that are places in the file.
+fn reconciled(config: &Config, kernel: &Kernel, wanted: &Wanted) -> Plan {
+    let numbering = Numbering::default().adapted(config);
+    reconcile(config, &numbering, kernel, wanted)
+}
+
 fn plan(kernel: &Kernel) -> Plan {
-    reconcile(&config(), kernel, &Wanted::default())
+    reconciled(&config(), kernel, &Wanted::default())
 }
 
 /// The entry of mac10 after one change of the kernel's state.

@@ -75,24 +75,24 @@ fn any_device_can_stand_in_where_that_is_wanted() {
         stand_in: true,
         ..Wanted::default()
     };
-    let plan = reconcile(&config(), &kernel, &wanted);
+    let plan = reconciled(&config(), &kernel, &wanted);
     assert_eq!(plan.networks[0], Ok(MAC10));
     assert_eq!(plan.contents.egress[&MAC10].vid.get(), 100);
     // A real VLAN device must still be the right one.
     kernel.tables.links[2].vlan.as_mut().unwrap().vid = 300;
-    assert!(reconcile(&config(), &kernel, &wanted).networks[1].is_err());
+    assert!(reconciled(&config(), &kernel, &wanted).networks[1].is_err());
 }
 
 #[test]
 fn the_untagged_network_is_the_trunk() {
     let mut config = config();
     config.networks.push(network("wan", 0));
-    let plan = reconcile(&config, &kernel(), &Wanted::default());
+    let plan = reconciled(&config, &kernel(), &Wanted::default());
     assert_eq!(plan.networks[2], Ok(TRUNK));
     assert_eq!(plan.contents.ingress[&0].ifindex, TRUNK);
     assert!(plan.contents.egress[&TRUNK].vid.is_untagged());
     config.networks[2].interface = "eth0.100".into();
-    let plan = reconcile(&config, &kernel(), &Wanted::default());
+    let plan = reconciled(&config, &kernel(), &Wanted::default());
     assert!(plan.networks[2].is_err());
 }
 
@@ -112,7 +112,7 @@ fn second_trunk_has_its_own_rows_and_ports() {
         stand_in: false,
         transmitters: [slot(0), slot(1)].into(),
     };
-    let contents = reconcile(&config, &kernel, &wanted).contents;
+    let contents = reconciled(&config, &kernel, &wanted).contents;
     assert_eq!(
         contents.ingress.keys().collect::<Vec<_>>(),
         [&100, &(4096 + 200)]
@@ -123,6 +123,6 @@ fn second_trunk_has_its_own_rows_and_ports() {
         stand_in: false,
         transmitters: [slot(1)].into(),
     };
-    let contents = reconcile(&config, &kernel, &alone).contents;
+    let contents = reconciled(&config, &kernel, &alone).contents;
     assert_eq!(contents.ports, [(slot(1), OTHER)].into());
 }
