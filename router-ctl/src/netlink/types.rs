@@ -215,6 +215,83 @@ pub struct Lookup {
     pub source: Option<IpAddr>,
 }
 
+/// A neighbour: who has an address on the link of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// The device that it is reached by.
+    pub ifindex: IfIndex,
+    /// Its address.
+    pub address: IpAddr,
+    /// Its MAC; `None`: not found yet, or found to be silent.
+    pub mac: Option<MacAddr>,
+    /// What the kernel believes of it.
+    pub state: NeighbourState,
+    /// What it is told about it.
+    pub flags: NeighbourFlags,
+}
+
+/// What the kernel believes of a neighbour (`NUD_*`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NeighbourState {
+    /// Nothing yet.
+    None,
+    /// Asked for, and no answer yet.
+    Incomplete,
+    /// Heard of lately.
+    Reachable,
+    /// Not heard of lately: used as it is, and probed when the kernel itself
+    /// sends to it. Packets that XDP forwards do not count.
+    Stale,
+    /// Used while stale: probed in some seconds, unless it is heard of.
+    Delay,
+    /// Being probed.
+    Probe,
+    /// It did not answer.
+    Failed,
+    /// Needs no resolution (multicast, point to point).
+    NoArp,
+    /// An administrator's word.
+    Permanent,
+    /// Another state.
+    Other,
+}
+
+impl NeighbourState {
+    /// The word of iproute2, in lower case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Incomplete => "incomplete",
+            Self::Reachable => "reachable",
+            Self::Stale => "stale",
+            Self::Delay => "delay",
+            Self::Probe => "probe",
+            Self::Failed => "failed",
+            Self::NoArp => "noarp",
+            Self::Permanent => "permanent",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// What the kernel is told about a neighbour (`NTF_*`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are flags, and independent of each other"
+)]
+pub struct NeighbourFlags {
+    /// It says that it is a router (IPv6).
+    pub router: bool,
+    /// This host answers for it.
+    pub proxy: bool,
+    /// A control plane has learnt it and looks after it (EVPN).
+    pub ext_learned: bool,
+    /// The kernel itself keeps it alive.
+    pub managed: bool,
+}
+
 /// All that is dumped at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tables {
