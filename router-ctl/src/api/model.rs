@@ -234,6 +234,17 @@ pub struct ErrorBody {
     pub more: Vec<ErrorBody>,
 }
 
+/// `router-ctl explain`: an error code in full.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// `RC` and four digits.
+    pub code: String,
+    /// What it means, one or two sentences.
+    pub meaning: String,
+    /// All of it: meaning, causes, how to mend it; several lines.
+    pub text: String,
+}
+
 /// A place in a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Location {

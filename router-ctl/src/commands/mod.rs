@@ -1,9 +1,12 @@
 //! What users type: one file a subcommand, with its `Args` and its `run`.
 //! Only this module prints.
 
+mod completions;
 mod config;
 mod down;
+mod explain;
 mod globals;
+mod man;
 mod networks;
 mod route_get;
 mod routes;
@@ -41,7 +44,17 @@ Exit codes:
 
 Files:
   /etc/router-ctl/router.toml      configuration; `router-ctl config --help` shows one
-  /run/router-ctl/INSTANCE.sock    the daemon's socket; its group router-ctl may read";
+  /run/router-ctl/INSTANCE.sock    the daemon's socket; its group router-ctl may read
+  /var/lib/router-ctl/             what was changed, so that `down` can put it back
+  /sys/fs/bpf/router-ctl/          maps and links of the XDP program
+
+Environment:
+  ROUTER_CTL_INSTANCE, ROUTER_CTL_SOCKET    as --instance and --socket
+  NO_COLOR, CLICOLOR_FORCE                  no colour; colour everywhere
+
+Errors:
+  Each has a code: `router-ctl explain RC0107` says what it means, its usual causes
+  and how to mend it. `router-ctl explain` lists all.";
 
 /// Gateway for macvlan networks: routes between VLANs in XDP
 ///
@@ -75,7 +88,13 @@ enum Command {
     Stats(stats::Args),
     Down(down::Args),
     Config(config::Args),
+    Explain(explain::Args),
+    Completions(completions::Args),
+    Man(man::Args),
     Version(version::Args),
+    /// Asked by the completion scripts
+    #[command(name = "__complete", hide = true)]
+    Complete(completions::Ask),
 }
 
 /// Reads the command line, does what it says, and gives the exit code.
@@ -129,7 +148,11 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
         Command::Stats(args) => stats::run(&args, &globals).await,
         Command::Down(args) => down::run(&args, &globals).await,
         Command::Config(args) => config::run(&args, &globals),
+        Command::Explain(args) => explain::run(&args, &globals),
+        Command::Completions(args) => completions::run(&args, &globals),
+        Command::Man(args) => man::run(&args, &globals),
         Command::Version(args) => version::run(&args, &globals),
+        Command::Complete(ask) => completions::answer(ask, &globals).await,
     }
 }
 
@@ -139,7 +162,14 @@ impl Command {
             Self::Status(args) => args.repeats(),
             Self::Routes(args) => args.repeats(),
             Self::Networks(_) | Self::Stats(_) => true,
-            Self::Run(_) | Self::Down(_) | Self::Config(_) | Self::Version(_) => false,
+            Self::Run(_)
+            | Self::Down(_)
+            | Self::Config(_)
+            | Self::Explain(_)
+            | Self::Completions(_)
+            | Self::Man(_)
+            | Self::Version(_)
+            | Self::Complete(_) => false,
         }
     }
 }

@@ -2,7 +2,9 @@
 //! runs unprivileged: where a daemon is needed, a twin of it answers.
 
 mod api;
+mod completions;
 mod listings;
+mod manual;
 mod offline;
 mod twin;
 

@@ -29,8 +29,8 @@ fn help_names_every_command_and_shows_examples() {
 }
 
 #[test]
-fn help_of_run_and_routes() {
-    for command in ["run", "routes"] {
+fn help_of_commands() {
+    for command in ["run", "routes", "explain", "completions", "man"] {
         let output = router_ctl(&format!("{command} --help")).output().unwrap();
         assert!(output.status.success());
         insta::assert_snapshot!(format!("help_{command}"), said(&output).0);

@@ -250,3 +250,9 @@ async fn serve(dir: &Path, twin: &Arc<Twin>, ready: &mpsc::Sender<PathBuf>) {
     ready.send(listener.path().to_owned()).unwrap();
     api::serve(listener, Arc::clone(twin), twin.down.notified()).await;
 }
+
+/// Whether PATH has this program.
+pub(crate) fn has_program(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
+}

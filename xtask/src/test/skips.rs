@@ -19,6 +19,18 @@ const EXPECTED: &[(&str, &str)] = &[
         "old or small kernels lack features; the article in virtual machines covers 802.1Q",
     ),
     (
+        "fish is not installed",
+        "its completions are tested where it is",
+    ),
+    (
+        "zsh is not installed",
+        "its completions are tested where it is",
+    ),
+    (
+        "man is not installed",
+        "small systems have no man; that the pages are whole is tested without it",
+    ),
+    (
         "the rustc that compiles eBPF objects has no clippy",
         "a rust-src without the clippy that belongs to it",
     ),

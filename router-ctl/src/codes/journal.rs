@@ -1,0 +1,40 @@
+//! RC05xx: journal and take-down.
+
+codes! {
+    /// The journal cannot be read or written.
+    ///
+    /// Before it changes anything, the daemon writes down what was there:
+    /// /var/lib/router-ctl/INSTANCE.journal is what `down` puts back.
+    ///
+    /// Causes:
+    /// - the disk is full or read-only
+    /// - the file was damaged or edited
+    ///
+    /// Mend:
+    /// - make room and start again
+    /// - if it is damaged: see what it says, put back by hand what is still
+    ///   changed, and remove it
+    JOURNAL = "RC0501";
+    /// Something that was done could not be undone.
+    ///
+    /// Causes:
+    /// - somebody else changed or uses it meanwhile: a sub-interface that is in
+    ///   use, a route that was replaced
+    ///
+    /// Mend:
+    /// - mend what the cause names and run `router-ctl down` again: it goes on
+    ///   where it stopped
+    UNDO = "RC0502";
+    /// The daemon was ended while it was starting.
+    ///
+    /// What it had done by then is put back.
+    ///
+    /// Causes:
+    /// - SIGTERM or SIGINT came before everything was up: `systemctl stop`,
+    ///   Ctrl-C, or a start that took longer than systemd's limit
+    ///
+    /// Mend:
+    /// - start it again; where starting takes long, raise TimeoutStartSec= of
+    ///   the unit
+    INTERRUPTED = "RC0503";
+}
