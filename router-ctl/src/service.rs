@@ -6,7 +6,7 @@
 use std::{future::Future, net::IpAddr};
 
 use crate::{
-    api::model::{NetworkStatus, Route, RouteAnswer, RouteChange, Stats, Status},
+    api::model::{Neighbour, NetworkStatus, Route, RouteAnswer, RouteChange, Stats, Status},
     error::Error,
 };
 
@@ -17,6 +17,15 @@ pub struct RouteFilter {
     pub v4: bool,
     /// IPv6 routes.
     pub v6: bool,
+}
+
+/// Which neighbours to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NeighbourFilter {
+    /// Families.
+    pub families: RouteFilter,
+    /// Network by name; `None`: all.
+    pub network: Option<String>,
 }
 
 /// A running daemon.
@@ -41,6 +50,12 @@ pub trait Service: Send + Sync + 'static {
 
     /// Changes one route in the kernel's main table, `proto router-ctl`.
     fn route_change(&self, change: RouteChange) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Neighbours on the networks, by network and address.
+    fn neighbours(
+        &self,
+        filter: NeighbourFilter,
+    ) -> impl Future<Output = Result<Vec<Neighbour>, Error>> + Send;
 
     /// Counters since the maps were made.
     fn stats(&self) -> impl Future<Output = Result<Stats, Error>> + Send;

@@ -19,14 +19,14 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::{net::UnixStream, time::timeout};
 
 use super::{
-    model::{ErrorBody, NetworkStatus, Route, RouteAnswer, RouteChange, Stats, Status},
+    model::{ErrorBody, Neighbour, NetworkStatus, Route, RouteAnswer, RouteChange, Stats, Status},
     routes::{kind_of, path},
     socket_path,
 };
 use crate::{
     codes,
     error::{Error, Kind},
-    service::RouteFilter,
+    service::{NeighbourFilter, RouteFilter},
 };
 
 /// Longest time until the daemon takes the connection.
@@ -77,12 +77,23 @@ impl Client {
     /// # Errors
     /// As [`Client::status`].
     pub async fn routes(&self, filter: RouteFilter) -> Result<Vec<Route>, Error> {
-        let query = match (filter.v4, filter.v6) {
-            (true, false) => "?family=4",
-            (false, true) => "?family=6",
-            _ => "",
-        };
-        self.get(&format!("{}{query}", path::ROUTES)).await
+        self.get(&query(path::ROUTES, &[family(filter)])).await
+    }
+
+    /// `GET /v1/neighbours`.
+    ///
+    /// # Errors
+    /// As [`Client::status`].
+    pub async fn neighbours(&self, filter: &NeighbourFilter) -> Result<Vec<Neighbour>, Error> {
+        let network = filter
+            .network
+            .as_ref()
+            .map(|name| format!("network={}", escaped(name)));
+        self.get(&query(
+            path::NEIGHBOURS,
+            &[family(filter.families), network],
+        ))
+        .await
     }
 
     /// `GET /v1/routes/get`.
@@ -229,5 +240,51 @@ impl Client {
             ),
         )
         .cause(cause)
+    }
+}
+
+/// `PATH?A&B` of those that there are.
+fn query(path: &str, parts: &[Option<String>]) -> String {
+    let parts: Vec<&str> = parts.iter().flatten().map(String::as_str).collect();
+    if parts.is_empty() {
+        return path.to_owned();
+    }
+    format!("{path}?{}", parts.join("&"))
+}
+
+fn family(filter: RouteFilter) -> Option<String> {
+    match (filter.v4, filter.v6) {
+        (true, false) => Some("family=4".to_owned()),
+        (false, true) => Some("family=6".to_owned()),
+        _ => None,
+    }
+}
+
+/// A user's word as part of a query.
+fn escaped(word: &str) -> String {
+    let mut text = String::new();
+    for byte in word.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_hold_what_users_type() {
+        assert_eq!(query("/p", &[None, None]), "/p");
+        assert_eq!(
+            query("/p", &[Some("a=1".into()), Some("b=2".into())]),
+            "/p?a=1&b=2"
+        );
+        assert_eq!(escaped("mac10"), "mac10");
+        assert_eq!(escaped("a b&c=é"), "a%20b%26c%3D%C3%A9");
     }
 }

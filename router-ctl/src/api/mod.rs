@@ -10,8 +10,10 @@ mod listener;
 mod metrics;
 pub mod model;
 mod routes;
+mod schema;
 mod server;
 
 pub use client::Client;
 pub use listener::{Listener, socket_path};
+pub use schema::schema;
 pub use server::serve;

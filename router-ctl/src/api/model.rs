@@ -6,10 +6,11 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `router-ctl status`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// Version of the daemon.
     pub version: String,
@@ -35,7 +36,7 @@ pub struct Status {
 }
 
 /// The daemon's health.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Bring-up is not finished.
@@ -47,7 +48,7 @@ pub enum State {
 }
 
 /// Something that keeps the daemon from being healthy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// What is wrong.
     pub message: String,
@@ -56,7 +57,7 @@ pub struct Problem {
 }
 
 /// A trunk, as it is now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TrunkStatus {
     /// Interface name.
     pub interface: String,
@@ -78,7 +79,7 @@ pub struct TrunkStatus {
 }
 
 /// A network, as it is now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NetworkStatus {
     /// The network's name.
     pub name: String,
@@ -91,6 +92,7 @@ pub struct NetworkStatus {
     /// `None`: there is no such device now.
     pub ifindex: Option<u32>,
     /// The interface's addresses, with prefix length; link-local ones left out.
+    #[schemars(with = "Vec<String>")]
     pub gateways: Vec<IpNet>,
     /// The gateway's MAC.
     pub mac: Option<String>,
@@ -102,9 +104,10 @@ pub struct NetworkStatus {
 
 /// `router-ctl routes`: one route of the kernel's tables that concerns the
 /// networks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Route {
     /// Destination prefix; `0.0.0.0/0` and `::/0` for the default.
+    #[schemars(with = "String")]
     pub dst: IpNet,
     /// Next hop; `None`: on link.
     pub via: Option<IpAddr>,
@@ -120,7 +123,7 @@ pub struct Route {
 }
 
 /// `router-ctl routes get`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RouteAnswer {
     /// The address asked for.
     pub dst: IpAddr,
@@ -137,11 +140,12 @@ pub struct RouteAnswer {
 }
 
 /// `routes add|replace|del`: what to do with which route.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RouteChange {
     /// What to do.
     pub verb: RouteVerb,
     /// Destination prefix.
+    #[schemars(with = "String")]
     pub dst: IpNet,
     /// Next hop.
     pub via: Option<IpAddr>,
@@ -155,7 +159,7 @@ pub struct RouteChange {
 
 /// As `ip route`: `add` refuses an existing route, `replace` does not, `del`
 /// refuses a missing one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RouteVerb {
     /// Refuses a route that exists.
@@ -166,8 +170,25 @@ pub enum RouteVerb {
     Del,
 }
 
+/// `router-ctl neigh`: who has which address on a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Neighbour {
+    /// Its address.
+    pub ip: IpAddr,
+    /// `None`: not found yet, or silent.
+    pub mac: Option<String>,
+    /// The network that it is on.
+    pub network: String,
+    /// 1 to 4094; `None`: untagged.
+    pub vlan: Option<u16>,
+    /// The kernel's word, as `ip neigh` has it: `REACHABLE`, `STALE`, `FAILED`, ...
+    pub state: String,
+    /// It says that it is a router (IPv6).
+    pub router: bool,
+}
+
 /// `router-ctl stats`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stats {
     /// Everything XDP forwarded itself.
     pub fast: Count,
@@ -179,7 +200,7 @@ pub struct Stats {
 }
 
 /// Packets and bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Count {
     /// Frames.
     pub packets: u64,
@@ -188,7 +209,7 @@ pub struct Count {
 }
 
 /// One line of the verdict table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VerdictCount {
     /// `forwarded`, or a name of `router_common::datapath::Reason`.
     pub reason: String,
@@ -201,7 +222,7 @@ pub struct VerdictCount {
 }
 
 /// What XDP forwarded from one network to another.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PairCount {
     /// Ingress network.
     pub from: String,
@@ -214,7 +235,7 @@ pub struct PairCount {
 }
 
 /// An error as the API and `-j` give it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorBody {
     /// `RC` and four digits.
     pub code: String,
@@ -234,8 +255,17 @@ pub struct ErrorBody {
     pub more: Vec<ErrorBody>,
 }
 
+/// `router-ctl version`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Version {
+    /// Of this binary.
+    pub version: String,
+    /// Of the layouts of the program's maps.
+    pub abi: u32,
+}
+
 /// `router-ctl explain`: an error code in full.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Explanation {
     /// `RC` and four digits.
     pub code: String,
@@ -246,7 +276,7 @@ pub struct Explanation {
 }
 
 /// A place in a configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Location {
     /// The file, or `command line`.
     pub file: String,

@@ -7,6 +7,7 @@
 //! | `GET /v1/routes?family=4` | [`Route`](super::model::Route) list; `family` 4 or 6, left out: both |
 //! | `GET /v1/routes/get?dst=IP&from=IP` | [`RouteAnswer`](super::model::RouteAnswer) |
 //! | `POST /v1/routes` | takes a [`RouteChange`] |
+//! | `GET /v1/neighbours?family=4&network=NAME` | [`Neighbour`](super::model::Neighbour) list |
 //! | `GET /v1/stats` | [`Stats`](super::model::Stats) |
 //! | `POST /v1/down` | detaches, removes, ends the daemon |
 //! | `GET /metrics` | OpenMetrics text |
@@ -36,7 +37,7 @@ use super::{
 use crate::{
     codes,
     error::{Error, Kind},
-    service::{RouteFilter, Service},
+    service::{NeighbourFilter, RouteFilter, Service},
 };
 
 /// Longest body of a request, bytes.
@@ -50,6 +51,7 @@ pub(super) mod path {
     pub(crate) const NETWORKS: &str = "/v1/networks";
     pub(crate) const ROUTES: &str = "/v1/routes";
     pub(crate) const ROUTE_GET: &str = "/v1/routes/get";
+    pub(crate) const NEIGHBOURS: &str = "/v1/neighbours";
     pub(crate) const STATS: &str = "/v1/stats";
     pub(crate) const DOWN: &str = "/v1/down";
 }
@@ -60,6 +62,7 @@ pub(super) fn router<S: Service>(service: Arc<S>) -> Router {
         .route(path::NETWORKS, get(networks::<S>))
         .route(path::ROUTES, get(routes::<S>).post(route_change::<S>))
         .route(path::ROUTE_GET, get(route_get::<S>))
+        .route(path::NEIGHBOURS, get(neighbours::<S>))
         .route(path::STATS, get(stats::<S>))
         .route(path::DOWN, post(down::<S>))
         .route("/metrics", get(metrics::<S>))
@@ -91,19 +94,40 @@ async fn routes<S: Service>(
     State(service): State<Arc<S>>,
     Params(query): Params<RoutesQuery>,
 ) -> Answer<Vec<model::Route>> {
-    let filter = match query.family {
-        None => RouteFilter { v4: true, v6: true },
-        Some(4) => RouteFilter {
-            v4: true,
-            v6: false,
-        },
-        Some(6) => RouteFilter {
-            v4: false,
-            v6: true,
-        },
-        Some(other) => return Err(bad_request(format!("family is 4 or 6, not {other}")).into()),
+    Ok(Json(service.routes(families(query.family)?).await?))
+}
+
+/// Both, if none is named.
+fn families(family: Option<u8>) -> Result<RouteFilter, Error> {
+    match family {
+        None => Ok(RouteFilter { v4: true, v6: true }),
+        Some(4 | 6) => Ok(RouteFilter {
+            v4: family == Some(4),
+            v6: family == Some(6),
+        }),
+        Some(other) => Err(bad_request(format!("family is 4 or 6, not {other}"))),
+    }
+}
+
+/// Query of `GET /v1/neighbours`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NeighboursQuery {
+    /// 4 or 6; `None`: both.
+    family: Option<u8>,
+    /// A network's name; `None`: all.
+    network: Option<String>,
+}
+
+async fn neighbours<S: Service>(
+    State(service): State<Arc<S>>,
+    Params(query): Params<NeighboursQuery>,
+) -> Answer<Vec<model::Neighbour>> {
+    let filter = NeighbourFilter {
+        families: families(query.family)?,
+        network: query.network,
     };
-    Ok(Json(service.routes(filter).await?))
+    Ok(Json(service.neighbours(filter).await?))
 }
 
 /// Query of `GET /v1/routes/get`.

@@ -7,6 +7,7 @@ mod down;
 mod explain;
 mod globals;
 mod man;
+mod neigh;
 mod networks;
 mod route_get;
 mod routes;
@@ -21,6 +22,7 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
+    api::schema,
     codes,
     error::{Error, Kind},
     output::{self, Format},
@@ -85,6 +87,8 @@ enum Command {
     Networks(networks::Args),
     #[command(visible_aliases = ["route", "r"])]
     Routes(routes::Args),
+    #[command(visible_aliases = ["neighbours", "neighbors", "neighbour", "nb"])]
+    Neigh(neigh::Args),
     Stats(stats::Args),
     Down(down::Args),
     Config(config::Args),
@@ -92,6 +96,9 @@ enum Command {
     Completions(completions::Args),
     Man(man::Args),
     Version(version::Args),
+    /// The JSON schema of what -j prints: docs/api.schema.json
+    #[command(name = "__schema", hide = true)]
+    Schema,
     /// Asked by the completion scripts
     #[command(name = "__complete", hide = true)]
     Complete(completions::Ask),
@@ -133,11 +140,12 @@ fn runtime() -> Result<tokio::runtime::Runtime, Error> {
 
 async fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
     let Cli { globals, command } = cli;
+    let format = globals.format();
     let command = command.unwrap_or_else(|| Command::Status(status::Args::default()));
     if globals.watch.is_some() && !command.repeats() {
         return Err(
             Error::new(Kind::Usage, codes::USAGE, "--watch repeats listings only")
-                .help("it works with status, networks, routes list and stats"),
+                .help("it works with status, networks, routes list, neigh and stats"),
         );
     }
     match command {
@@ -145,6 +153,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
         Command::Status(args) => status::run(&args, &globals).await,
         Command::Networks(args) => networks::run(&args, &globals).await,
         Command::Routes(args) => routes::run(args, &globals).await,
+        Command::Neigh(args) => neigh::run(&args, &globals).await,
         Command::Stats(args) => stats::run(&args, &globals).await,
         Command::Down(args) => down::run(&args, &globals).await,
         Command::Config(args) => config::run(&args, &globals),
@@ -152,6 +161,14 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
         Command::Completions(args) => completions::run(&args, &globals),
         Command::Man(args) => man::run(&args, &globals),
         Command::Version(args) => version::run(&args, &globals),
+        Command::Schema => {
+            let pretty = Format {
+                pretty: true,
+                ..format
+            };
+            output::print(&pretty.json(&schema())?)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Complete(ask) => completions::answer(ask, &globals).await,
     }
 }
@@ -161,7 +178,7 @@ impl Command {
         match self {
             Self::Status(args) => args.repeats(),
             Self::Routes(args) => args.repeats(),
-            Self::Networks(_) | Self::Stats(_) => true,
+            Self::Networks(_) | Self::Neigh(_) | Self::Stats(_) => true,
             Self::Run(_)
             | Self::Down(_)
             | Self::Config(_)
@@ -169,6 +186,7 @@ impl Command {
             | Self::Completions(_)
             | Self::Man(_)
             | Self::Version(_)
+            | Self::Schema
             | Self::Complete(_) => false,
         }
     }

@@ -2,11 +2,9 @@
 
 use std::process::ExitCode;
 
-use router_common::abi::ABI_VERSION;
-use serde_json::json;
-
 use super::globals::Globals;
-use crate::{error::Error, output};
+use crate::{api::model::Version, error::Error, output};
+use router_common::abi::ABI_VERSION;
 
 /// Show the version; with -v the version of the map layouts too
 #[derive(clap::Args, Debug)]
@@ -16,7 +14,10 @@ pub(super) fn run(_: &Args, globals: &Globals) -> Result<ExitCode, Error> {
     let version = env!("CARGO_PKG_VERSION");
     let format = globals.format();
     let text = if format.json {
-        format.json(&json!({ "version": version, "abi": ABI_VERSION }))?
+        format.json(&Version {
+            version: version.to_owned(),
+            abi: ABI_VERSION,
+        })?
     } else if format.verbose {
         format!("router-ctl {version} (map layouts {ABI_VERSION})")
     } else {

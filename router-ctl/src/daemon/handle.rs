@@ -12,12 +12,14 @@ use super::{
     view,
 };
 use crate::{
-    api::model::{NetworkStatus, Route, RouteAnswer, RouteChange, RouteVerb, Stats, Status},
+    api::model::{
+        Neighbour, NetworkStatus, Route, RouteAnswer, RouteChange, RouteVerb, Stats, Status,
+    },
     codes,
     config::StaticRoute,
     error::{Error, Kind},
     netlink::{self, types},
-    service::{RouteFilter, Service},
+    service::{NeighbourFilter, RouteFilter, Service},
 };
 
 /// A running daemon.
@@ -137,6 +139,29 @@ impl Service for Handle {
             src: answer.source,
             kind: answer.kind.name().into(),
         })
+    }
+
+    async fn neighbours(&self, filter: NeighbourFilter) -> Result<Vec<Neighbour>, Error> {
+        let all =
+            self.shared.netlink.neighbours().await.map_err(|error| {
+                fail::refused(codes::NETLINK, "cannot read the neighbours", &error)
+            })?;
+        let known = self.shared.known();
+        if let Some(name) = &filter.network
+            && !known
+                .config
+                .networks
+                .iter()
+                .any(|network| network.name == *name)
+        {
+            return Err(Error::new(
+                Kind::Failed,
+                codes::NETWORK_UNKNOWN,
+                format!("there is no network {name}"),
+            )
+            .help("`router-ctl networks` lists them"));
+        }
+        Ok(known.neighbours(&all, &filter))
     }
 
     async fn route_change(&self, change: RouteChange) -> Result<(), Error> {

@@ -3,7 +3,7 @@
 use router_common::{
     abi::Counter,
     datapath::Reason,
-    wire::{IfIndex, NetworkId, TrunkSlot, Vid},
+    wire::{IfIndex, MacAddr, NetworkId, TrunkSlot, Vid},
 };
 
 use super::{
@@ -17,9 +17,13 @@ use crate::{
     dataplane::{Attachment, Counters},
     netlink::{
         PROTOCOL,
-        types::{Address, Leg, Link, Route, RouteKind, TABLE_MAIN, Xdp, XdpAttachment},
+        types::{
+            Address, Leg, Link, Neighbour, NeighbourFlags, NeighbourState, Route, RouteKind,
+            TABLE_MAIN, Xdp, XdpAttachment,
+        },
     },
     reconcile::{Absence, Numbering},
+    service::{NeighbourFilter, RouteFilter},
     sysctl::InterfaceForwarding,
 };
 
@@ -394,6 +398,45 @@ fn routes_name_networks_and_devices() {
             row("0.0.0.0/0", "dev:77", None),
         ]
     );
+}
+
+#[test]
+fn neighbours_are_those_of_the_networks_in_order() {
+    let neighbour = |device: IfIndex, address: &str, state| Neighbour {
+        ifindex: device,
+        address: address.parse().unwrap(),
+        mac: (state != NeighbourState::Failed).then(|| MacAddr::new([2, 0, 0, 0, 0, 9])),
+        state,
+        flags: NeighbourFlags::default(),
+    };
+    let all = [
+        neighbour(LAN, "fd00::9", NeighbourState::Stale),
+        neighbour(LAN, "10.0.0.9", NeighbourState::Reachable),
+        neighbour(LAN, "10.0.0.8", NeighbourState::Failed),
+        neighbour(LAN, "ff02::1", NeighbourState::NoArp),
+        neighbour(TRUNK, "192.0.2.9", NeighbourState::Reachable),
+    ];
+    let both = RouteFilter { v4: true, v6: true };
+    let shown = |families, network: Option<&str>| -> Vec<String> {
+        let network = network.map(ToOwned::to_owned);
+        let filter = NeighbourFilter { families, network };
+        let shown = known().neighbours(&all, &filter);
+        let texts = shown.iter().map(|n| {
+            let vlan = n.vlan.map(|vlan| vlan.to_string()).unwrap_or_default();
+            let mac = n.mac.as_deref().unwrap_or("-");
+            format!("{} {mac} {} {vlan} {}", n.ip, n.network, n.state)
+        });
+        texts.collect()
+    };
+    let four = [
+        "10.0.0.8 - lan 100 FAILED",
+        "10.0.0.9 02:00:00:00:00:09 lan 100 REACHABLE",
+    ];
+    let six = ["fd00::9 02:00:00:00:00:09 lan 100 STALE"];
+    assert_eq!(shown(both, None), [&four[..], &six[..]].concat());
+    assert_eq!(shown(RouteFilter { v6: false, ..both }, Some("lan")), four);
+    assert_eq!(shown(RouteFilter { v4: false, ..both }, None), six);
+    assert_eq!(shown(both, Some("elsewhere")), [""; 0]);
 }
 
 #[test]

@@ -15,14 +15,17 @@ use router_common::{
 
 use super::health::{self, Health};
 use crate::{
-    api::model::{Count, NetworkStatus, PairCount, Route, Stats, TrunkStatus, VerdictCount},
+    api::model::{
+        Count, Neighbour, NetworkStatus, PairCount, Route, Stats, TrunkStatus, VerdictCount,
+    },
     config::{Config, Network, XdpMode},
     dataplane::{Attachment, Counters},
     netlink::{
         self,
-        types::{self, RouteKind, TABLE_MAIN, Tables},
+        types::{self, NeighbourState, RouteKind, TABLE_MAIN, Tables},
     },
     reconcile::{self, Kernel, Numbering, Plan},
+    service::NeighbourFilter,
 };
 
 /// What is known at one moment.
@@ -168,6 +171,51 @@ impl Known {
             route.legs.iter().map(via).collect::<Vec<_>>()
         };
         routes.iter().filter(shown).flat_map(legs).collect()
+    }
+
+    /// Neighbours on the networks as users see them, by network and address.
+    /// Those that need no resolution are left out, as `ip neigh` does.
+    pub(super) fn neighbours(
+        &self,
+        all: &[types::Neighbour],
+        filter: &NeighbourFilter,
+    ) -> Vec<Neighbour> {
+        let place = |device| self.plan.networks.iter().position(|at| *at == Ok(device));
+        let mut shown: Vec<(usize, &types::Neighbour)> = all
+            .iter()
+            .filter_map(|neighbour| Some((place(neighbour.ifindex)?, neighbour)))
+            .filter(|(at, neighbour)| {
+                let families = filter.families;
+                let network = self.config.networks.get(*at);
+                let named = |name: &String| network.is_some_and(|network| network.name == *name);
+                let family = if neighbour.address.is_ipv4() {
+                    families.v4
+                } else {
+                    families.v6
+                };
+                let resolves = !matches!(
+                    neighbour.state,
+                    NeighbourState::NoArp | NeighbourState::None
+                );
+                family && resolves && filter.network.as_ref().is_none_or(named)
+            })
+            .collect();
+        shown.sort_by_key(|(at, neighbour)| (*at, neighbour.address));
+        let view = |(_, neighbour): (usize, &types::Neighbour)| self.neighbour(neighbour);
+        shown.into_iter().map(view).collect()
+    }
+
+    /// One neighbour as users see it.
+    pub(super) fn neighbour(&self, neighbour: &types::Neighbour) -> Neighbour {
+        let (network, vlan) = self.name_of(Some(neighbour.ifindex));
+        Neighbour {
+            ip: neighbour.address,
+            mac: neighbour.mac.map(|mac| mac.to_string()),
+            network,
+            vlan,
+            state: neighbour.state.name().to_uppercase(),
+            router: neighbour.flags.router,
+        }
     }
 
     /// The network, or `dev:NAME`, that a route leaves by.

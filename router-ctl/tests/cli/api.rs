@@ -63,11 +63,31 @@ fn routes_by_family() {
 }
 
 #[test]
+fn neighbours_by_family_and_network() {
+    let daemon = Daemon::start();
+    let count = |query: &str| {
+        let (status, body) = get(&daemon, &format!("/v1/neighbours{query}"));
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str::<Vec<serde_json::Value>>(&body)
+            .unwrap()
+            .len()
+    };
+    assert_eq!(count(""), 4);
+    assert_eq!(count("?family=6"), 1);
+    assert_eq!(count("?network=mac10"), 3);
+    assert_eq!(count("?family=4&network=mac10"), 2);
+    let (status, body) = get(&daemon, "/v1/neighbours?network=nowhere");
+    assert_eq!((status, code_of(&body).as_str()), (422, "RC0115"));
+}
+
+#[test]
 fn bad_requests_are_refused_as_json() {
     let daemon = Daemon::start();
     for (path, status) in [
         ("/v1/routes?family=5", 400),
         ("/v1/routes?famly=4", 400),
+        ("/v1/neighbours?family=5", 400),
+        ("/v1/neighbours?net=a", 400),
         ("/v1/routes/get", 400),
         ("/v1/routes/get?dst=x", 400),
         ("/v1/nothing", 404),

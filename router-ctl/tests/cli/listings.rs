@@ -34,6 +34,10 @@ fn for_people() {
         "-o routes",
         "routes get 10.9.0.1",
         "routes get 10.9.0.1 from 172.16.20.10",
+        "neigh",
+        "-6 nb",
+        "neigh show dev mac10 nud failed",
+        "-o neigh",
         "stats",
         "-o stats",
     ] {
@@ -57,6 +61,7 @@ fn for_scripts() {
         "networks",
         "routes",
         "routes get 10.9.0.1",
+        "neigh dev mac10 nud reachable",
         "stats",
     ] {
         let text = text(&daemon, &format!("-jp {words}"));

@@ -6,6 +6,7 @@ mod completions;
 mod listings;
 mod manual;
 mod offline;
+mod schema;
 mod twin;
 
 use assert_cmd::Command;

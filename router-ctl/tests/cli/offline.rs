@@ -30,7 +30,7 @@ fn help_names_every_command_and_shows_examples() {
 
 #[test]
 fn help_of_commands() {
-    for command in ["run", "routes", "explain", "completions", "man"] {
+    for command in ["run", "routes", "neigh", "explain", "completions", "man"] {
         let output = router_ctl(&format!("{command} --help")).output().unwrap();
         assert!(output.status.success());
         insta::assert_snapshot!(format!("help_{command}"), said(&output).0);
@@ -75,6 +75,8 @@ fn words_of_routes_are_checked_before_the_daemon_is_asked() {
         ("routes add fd00::/8 via 10.0.0.1", "RC0116"),
         ("routes get nowhere", "RC0119"),
         ("routes get 10.0.0.1 form 10.0.0.2", "RC0001"),
+        ("neigh dev", "RC0001"),
+        ("neigh mac10 mac20", "RC0001"),
         ("--watch down", "RC0001"),
         ("--watch routes del 10.9.0.0/16", "RC0001"),
     ] {
@@ -115,6 +117,7 @@ fn without_a_daemon() {
         "routes",
         "n",
         "r ls",
+        "neigh",
         "stats",
         "routes get 10.0.0.1",
     ] {

@@ -11,12 +11,12 @@ use router_ctl::{
     api::{
         self, Listener,
         model::{
-            Count, NetworkStatus, PairCount, Problem, Route, RouteAnswer, RouteChange, RouteVerb,
-            State, Stats, Status, TrunkStatus, VerdictCount,
+            Count, Neighbour, NetworkStatus, PairCount, Problem, Route, RouteAnswer, RouteChange,
+            RouteVerb, State, Stats, Status, TrunkStatus, VerdictCount,
         },
     },
     error::{Error, Kind},
-    service::{RouteFilter, Service},
+    service::{NeighbourFilter, RouteFilter, Service},
 };
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -101,6 +101,26 @@ impl Service for Twin {
         Ok(())
     }
 
+    async fn neighbours(&self, filter: NeighbourFilter) -> Result<Vec<Neighbour>, Error> {
+        if filter.network.as_deref() == Some("nowhere") {
+            return Err(Error::new(
+                Kind::Failed,
+                "RC0115",
+                "there is no network nowhere",
+            ));
+        }
+        let mut neighbours = neighbours();
+        neighbours.retain(|neighbour| {
+            let family = match neighbour.ip {
+                IpAddr::V4(_) => filter.families.v4,
+                IpAddr::V6(_) => filter.families.v6,
+            };
+            let network = filter.network.as_ref();
+            family && network.is_none_or(|name| *name == neighbour.network)
+        });
+        Ok(neighbours)
+    }
+
     async fn stats(&self) -> Result<Stats, Error> {
         Ok(stats())
     }
@@ -156,6 +176,30 @@ fn routes() -> Vec<Route> {
         route("0.0.0.0/0", Some("192.0.2.1"), "wan", None, "static", 100),
         route("172.16.10.0/24", None, "mac10", Some(100), "kernel", 0),
         route("fd00:10::/64", None, "mac10", Some(100), "kernel", 256),
+    ]
+}
+
+fn neighbours() -> Vec<Neighbour> {
+    let neighbour = |ip: &str, mac: Option<&str>, network: &str, vlan, state: &str| Neighbour {
+        ip: ip.parse().unwrap(),
+        mac: mac.map(ToOwned::to_owned),
+        network: network.to_owned(),
+        vlan,
+        state: state.to_owned(),
+        router: ip == "192.0.2.1",
+    };
+    let mac = Some("02:00:00:00:10:10");
+    vec![
+        neighbour("172.16.10.10", mac, "mac10", Some(100), "REACHABLE"),
+        neighbour("172.16.10.99", None, "mac10", Some(100), "FAILED"),
+        neighbour("fd00:10::10", mac, "mac10", Some(100), "STALE"),
+        neighbour(
+            "192.0.2.1",
+            Some("02:00:00:00:00:fe"),
+            "wan",
+            None,
+            "REACHABLE",
+        ),
     ]
 }
 

@@ -251,6 +251,7 @@ impl<'c> Place<'c> {
         });
         match arg {
             Some(arg) if is_called(arg, "ROUTE") => route(&self.operands),
+            Some(arg) if is_called(arg, "NEIGHBOURS") => neighbours(&self.operands),
             Some(arg) if is_called(arg, "IP") => match self.operands.as_slice() {
                 [_] => Values::Words(vec![word("from", "where the packet comes from")]),
                 _ => none(),
@@ -345,6 +346,25 @@ fn route(before: &[&str]) -> Values {
             let rest = KEYS.iter().filter(|(name, _)| !before.contains(name));
             Values::Words(rest.map(|(name, about)| word(name, about)).collect())
         }
+    }
+}
+
+/// Words of `neigh`: `[list] [[dev] NETWORK] [nud STATE]`.
+fn neighbours(before: &[&str]) -> Values {
+    const STATES: [&str; 7] = [
+        "reachable",
+        "stale",
+        "delay",
+        "probe",
+        "failed",
+        "incomplete",
+        "permanent",
+    ];
+    match before.last() {
+        Some(&"nud") => Values::Words(STATES.iter().map(|state| word(state, "")).collect()),
+        None | Some(&("dev" | "list" | "ls" | "show")) => Values::Live(Live::Networks),
+        Some(_) if before.contains(&"nud") => none(),
+        Some(_) => Values::Words(vec![word("nud", "by state")]),
     }
 }
 
