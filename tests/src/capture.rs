@@ -33,7 +33,7 @@ use crate::{
 const BUFFER: usize = 64 << 20;
 
 /// The largest frame: a super-frame, which here would be a finding.
-const FRAME: usize = 0x1_0000;
+pub(crate) const FRAME: usize = 0x1_0000;
 
 /// How long a finished capture may go on, as traffic is still coming in.
 const POLL: u16 = 50;
@@ -138,7 +138,8 @@ fn socket(interface: &str) -> Result<OwnedFd> {
     sys::packet_socket(index).with_context(|| format!("cannot open a packet socket on {interface}"))
 }
 
-fn open(interface: &str) -> Result<OwnedFd> {
+/// A packet socket that has seen nothing yet, with room for a burst.
+pub(crate) fn open(interface: &str) -> Result<OwnedFd> {
     let socket = socket(interface)?;
     setsockopt(&socket, sockopt::RcvBufForce, &BUFFER)
         .context("cannot enlarge a socket's buffer")?;
@@ -175,7 +176,20 @@ fn read(socket: &OwnedFd, stop: &AtomicBool, each: &mut dyn FnMut(Frame)) -> Res
 }
 
 /// The next frame; `None` when none is waiting.
-fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Result<Option<Frame>> {
+pub(crate) fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Result<Option<Frame>> {
+    loop {
+        match receive_any(socket, buffer)? {
+            // A sender that had looked at the socket before it ignored what goes
+            // out may queue its frame afterwards.
+            Some((_, true)) => {}
+            Some((frame, false)) => return Ok(Some(frame)),
+            None => return Ok(None),
+        }
+    }
+}
+
+/// The next frame, and whether it was going out.
+fn receive_any(socket: &OwnedFd, buffer: &mut [u8]) -> Result<Option<(Frame, bool)>> {
     let mut space = cmsg_space!([u8; size_of::<libc::tpacket_auxdata>()]);
     let mut slices = [IoSliceMut::new(buffer)];
     let received = recvmsg::<LinkAddr>(
@@ -200,10 +214,14 @@ fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Result<Option<Frame>> {
         }
     }
     let length = received.bytes;
-    Ok(Some(Frame {
+    let outgoing = received
+        .address
+        .is_some_and(|address| address.pkttype() == libc::PACKET_OUTGOING);
+    let frame = Frame {
         tag_was_metadata: tag.is_some(),
         bytes: on_the_wire(&buffer[..length], tag),
-    }))
+    };
+    Ok(Some((frame, outgoing)))
 }
 
 /// TPID and TCI of a `struct tpacket_auxdata`; `None`: the frame had no tag.

@@ -5,14 +5,21 @@
 //! * a wire: [`netns`] and [`topology`] are the machines, [`pass`] the XDP
 //!   program of their switch ports, [`capture`] sees what is on the wire,
 //!   [`ping`] and [`transfer`] are the traffic, [`wait`] waits for it
+//! * a router: [`lab`] is what surrounds the real daemon, [`router_daemon`] runs
+//!   it, [`flow`] is the traffic that may not suffer, [`forwarded`] says who
+//!   forwarded it
 //! * [`sys`] has the system calls without a safe wrapper
 
 pub mod capture;
+pub mod flow;
+pub mod forwarded;
+pub mod lab;
 pub mod netns;
 pub mod packet;
 pub mod pass;
 pub mod ping;
 pub mod prog;
+pub mod router_daemon;
 pub mod sys;
 pub mod topology;
 pub mod transfer;

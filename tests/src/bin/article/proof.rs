@@ -17,7 +17,8 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use router_tests::{
     capture::{Capture, Frame},
-    netns::{self, Netns},
+    forwarded,
+    netns::Netns,
     packet::{Decoded, Tag},
     topology::{Container, Host, ROUTER_MAC, TRUNK, Topology, containers},
     wait,
@@ -129,7 +130,7 @@ impl Meter {
         let now = wait::until("the packet counters to stand still", SETTLE, || {
             let now = Counts {
                 sent: self.ledger.delivered.load(Ordering::Relaxed),
-                kernel: router.run(forwarded_by_kernel)?,
+                kernel: router.run(forwarded::by_kernel)?,
                 xdp: daemon.map_or(Ok(0), Daemon::fast_packets)?,
             };
             still = if before.replace(now) == Some(now) {
@@ -155,31 +156,6 @@ impl Meter {
         }
         self.ledger.verify()
     }
-}
-
-/// What node1's kernel says it forwarded, IPv4 and IPv6. Errors that it sends
-/// itself and neighbour discovery are not in these counters; a packet that
-/// waits for a neighbour's answer is.
-fn forwarded_by_kernel() -> Result<u64> {
-    let snmp = netns::proc_net("snmp")?;
-    // Two lines a protocol: names, then values.
-    let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Ip: "));
-    let (names, values) = (lines.next(), lines.next());
-    let v4 = names
-        .zip(values)
-        .and_then(|(names, values)| {
-            let place = names
-                .split_whitespace()
-                .position(|name| name == "ForwDatagrams")?;
-            values.split_whitespace().nth(place)?.parse::<u64>().ok()
-        })
-        .context("/proc/net/snmp has no Ip ForwDatagrams")?;
-    let v6 = netns::proc_net("snmp6")?
-        .lines()
-        .find_map(|line| line.strip_prefix("Ip6OutForwDatagrams"))
-        .and_then(|value| value.trim().parse::<u64>().ok())
-        .context("/proc/net/snmp6 has no Ip6OutForwDatagrams")?;
-    Ok(v4 + v6)
 }
 
 /// What the sinks saw.
