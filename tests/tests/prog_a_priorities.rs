@@ -4,6 +4,9 @@
 //! and DEI 0. The priority of a forwarded IPv4 packet comes from its TOS
 //! (`rt_tos2priority`), of an IPv6 packet from the ingress-qos-map.
 
+use std::net::UdpSocket;
+
+use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 use router_common::{
     abi::{Ingress, ingress_flags},
     datapath::Reason,
@@ -26,9 +29,17 @@ fn egress_map() -> [u8; 16] {
     core::array::from_fn(|priority| [7, 3, 5, 1, 6, 0, 4, 2][priority % 8])
 }
 
-/// `skb->priority` by TOS, from the table in net/ipv4/route.c, written out:
-/// best effort 0, filler 1, bulk 2, interactive bulk 4, interactive 6.
-const TOS_PRIORITY: [u8; 16] = [0, 1, 0, 0, 2, 2, 2, 2, 6, 6, 6, 6, 4, 4, 4, 4];
+/// `skb->priority` of a TOS as this kernel has it: it gives a socket the
+/// priority from the same table (`rt_tos2priority`).
+///
+/// Written out from memory instead, the table once had a "filler" for ECN's
+/// ECT(0) that the kernel gave up long ago.
+fn kernel_priority(tos: u8) -> usize {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    setsockopt(&socket, sockopt::Ipv4Tos, &tos.into()).expect("set a TOS");
+    let priority = getsockopt(&socket, sockopt::Priority).expect("read the priority");
+    usize::try_from(priority).expect("0 to 15")
+}
 
 #[test]
 fn matched_by_vid_alone() {
@@ -61,12 +72,12 @@ fn ipv4_priority_comes_from_tos() {
     // It must make no difference for IPv4.
     scene.change_ingress(A, |entry| entry.priority = [3; 8]);
     for tos in 0..=u8::MAX {
-        let priority = TOS_PRIORITY[usize::from((tos & 0x1e) >> 1)];
-        let expect = forward(A, B).priority(map[usize::from(priority)], false);
+        let priority = kernel_priority(tos);
+        let expect = forward(A, B).priority(map[priority], false);
         let pcp = tos % 8;
         let frame = A.v4_to(B).tos(tos).priority(pcp, tos % 3 == 0);
         scene.check([row(10, format!("TOS {tos:#04x}, PCP {pcp}"), frame, expect)]);
-        let expect = forward(N, B).priority(map[usize::from(priority)], false);
+        let expect = forward(N, B).priority(map[priority], false);
         let frame = N.v4_to(B).tos(tos);
         scene.check([row(10, format!("TOS {tos:#04x}, untagged"), frame, expect)]);
     }

@@ -209,17 +209,16 @@ fn tag_change(tag: Option<Tci>, ingress: &Ingress, egress: &Egress, priority: u8
 }
 
 /// `skb->priority` of a forwarded IPv4 packet: `rt_tos2priority`
-/// (include/net/route.h) over `ip_tos2prio` (net/ipv4/route.c).
+/// (include/net/route.h) over `ip_tos2prio` (net/ipv4/route.c). "Least cost",
+/// today ECN's ECT(0), is best effort like the rest of the first row.
 #[inline(always)]
 fn tos_priority(tos: u8) -> u8 {
     const BEST_EFFORT: u8 = 0;
-    const FILLER: u8 = 1;
     const BULK: u8 = 2;
     const INTERACTIVE_BULK: u8 = 4;
     const INTERACTIVE: u8 = 6;
     match (tos & 0x1e) >> 1 {
-        1 => FILLER,
-        0 | 2 | 3 => BEST_EFFORT,
+        0..=3 => BEST_EFFORT,
         4..=7 => BULK,
         8..=11 => INTERACTIVE,
         _ => INTERACTIVE_BULK,

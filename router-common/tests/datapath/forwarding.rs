@@ -89,9 +89,9 @@ fn pcp_follows_the_kernels_maps() {
         egress.pcp = [3, 7, 1, 0, 4, 0, 6, 2, 0, 5, 0, 0, 0, 0, 0, 0];
     });
     tables.on_a(|ingress| ingress.priority = [0, 9, 2, 7, 6, 1, 4, 0]);
-    // linux/pkt_sched.h, by bits 4 to 1 of the TOS: best effort 0, filler 1,
-    // bulk 2, interactive bulk 4, interactive 6.
-    let kernel_priority = [0, 1, 0, 0, 2, 2, 2, 2, 6, 6, 6, 6, 4, 4, 4, 4];
+    // linux/pkt_sched.h, by bits 4 to 1 of the TOS: best effort 0, bulk 2,
+    // interactive bulk 4, interactive 6.
+    let kernel_priority = [0, 0, 0, 0, 2, 2, 2, 2, 6, 6, 6, 6, 4, 4, 4, 4];
     let pcp_of = |priority: usize| [3, 7, 1, 0, 4, 0, 6, 2, 0, 5][priority];
     for pcp in 0..8_u8 {
         for dei in [false, true] {

@@ -1,0 +1,188 @@
+//! A frame while it is being made up: sound at first, then changed.
+
+use crate::{
+    kernel::mac_of,
+    packet::{Packet4, Packet6},
+    world::{World, host4, host6},
+};
+
+/// The sound packet that a case starts from: host 10 of one network to host 11
+/// of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Skeleton {
+    pub(crate) from: u16,
+    pub(crate) to: u16,
+    pub(crate) six: bool,
+    pub(crate) protocol: u8,
+    /// Bytes behind the IP header.
+    pub(crate) payload: u16,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Draft {
+    pub(crate) destination: [u8; 6],
+    pub(crate) source: [u8; 6],
+    /// TPID and TCI, outermost first.
+    pub(crate) tags: Vec<(u16, u16)>,
+    pub(crate) kind: u16,
+    pub(crate) ip: Ip,
+    /// Options or extension headers.
+    pub(crate) between: Vec<u8>,
+    pub(crate) payload: Vec<u8>,
+    /// The length field, if it is to lie.
+    pub(crate) length: Option<u16>,
+    /// Laid over the checksum.
+    pub(crate) sum_flip: u16,
+    /// An identification for which the checksum is 0, written as 0 or 0xffff.
+    pub(crate) zero_sum: Option<u16>,
+    pub(crate) trailer: Vec<u8>,
+    /// Padded to this many bytes.
+    pub(crate) pad_to: usize,
+    /// Cut to this many bytes.
+    pub(crate) cut: usize,
+    /// Offset from the IP header, and bits to flip there.
+    pub(crate) flips: Vec<(u16, u8)>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Ip {
+    V4(Packet4),
+    V6(Packet6),
+}
+
+impl Skeleton {
+    pub(crate) fn draft(self, world: &World) -> Draft {
+        let from = &world.networks[usize::from(self.from)];
+        let source4 = host4(self.from, 10);
+        let mut draft = Draft {
+            destination: from.mac,
+            source: mac_of(from.device, source4.into()),
+            tags: from.vid.map(|vid| (0x8100, vid)).into_iter().collect(),
+            kind: if self.six { 0x86dd } else { 0x0800 },
+            ip: if self.six {
+                Ip::V6(Packet6 {
+                    version: 6,
+                    class: 0,
+                    label: 0xb_eef5,
+                    payload_length: 0,
+                    next_header: self.protocol,
+                    hop_limit: 64,
+                    source: host6(self.from, 10),
+                    destination: host6(self.to, 11),
+                    rest: Vec::new(),
+                })
+            } else {
+                Ip::V4(Packet4 {
+                    version: 4,
+                    words: 5,
+                    tos: 0,
+                    length: 0,
+                    id: 0x1234,
+                    bits: 2,
+                    offset: 0,
+                    ttl: 64,
+                    protocol: self.protocol,
+                    sum: 0,
+                    source: source4,
+                    destination: host4(self.to, 11),
+                    rest: Vec::new(),
+                })
+            },
+            between: Vec::new(),
+            payload: Vec::new(),
+            length: None,
+            sum_flip: 0,
+            zero_sum: None,
+            trailer: Vec::new(),
+            pad_to: 0,
+            cut: usize::MAX,
+            flips: Vec::new(),
+        };
+        draft.resize(self.payload.into());
+        // An echo request, or ports 2048 -> 5432.
+        let first = if self.protocol == 58 { 128 } else { 8 };
+        draft.overwrite(&[first, 0, 0x15, 0x38]);
+        draft
+    }
+}
+
+impl Draft {
+    pub(crate) fn resize(&mut self, payload: usize) {
+        let old = self.payload.len();
+        self.payload.resize(payload, 0);
+        for (place, value) in self.payload.iter_mut().zip(0_u16..).skip(old) {
+            *place = value.to_be_bytes()[1];
+        }
+    }
+
+    /// Replaces the payload's first bytes, as far as it has them.
+    pub(crate) fn overwrite(&mut self, bytes: &[u8]) {
+        for (place, value) in self.payload.iter_mut().zip(bytes) {
+            *place = *value;
+        }
+    }
+
+    /// Length of the packet with its header, as it stands.
+    pub(crate) fn header_length(&self) -> usize {
+        let fixed = match self.ip {
+            Ip::V4(_) => 20,
+            Ip::V6(_) => 40,
+        };
+        fixed + self.between.len()
+    }
+
+    /// The bytes of the wire.
+    pub(crate) fn build(&self) -> Vec<u8> {
+        let behind = self.between.len() + self.payload.len();
+        let rest = [&self.between[..], &self.payload, &self.trailer].concat();
+        let mut packet = match &self.ip {
+            Ip::V4(header) => {
+                let mut packet = header.clone();
+                packet.rest = rest;
+                packet.length = self.length.unwrap_or_else(|| clamp(behind + 20));
+                self.write4(packet)
+            }
+            Ip::V6(header) => {
+                let mut packet = header.clone();
+                packet.rest = rest;
+                packet.payload_length = self.length.unwrap_or_else(|| clamp(behind));
+                packet.write()
+            }
+        };
+        for (offset, bits) in &self.flips {
+            if let Some(byte) = packet.get_mut(usize::from(*offset)) {
+                *byte ^= bits;
+            }
+        }
+        let mut bytes = [self.destination, self.source].concat();
+        for (tpid, tci) in &self.tags {
+            bytes.extend([tpid.to_be_bytes(), tci.to_be_bytes()].concat());
+        }
+        bytes.extend(self.kind.to_be_bytes());
+        bytes.extend(packet);
+        if bytes.len() < self.pad_to {
+            bytes.resize(self.pad_to, 0);
+        }
+        bytes.truncate(self.cut);
+        bytes
+    }
+
+    fn write4(&self, mut packet: Packet4) -> Vec<u8> {
+        let sum_of = |packet: &Packet4| {
+            let bytes = packet.write();
+            u16::from_be_bytes([bytes[10], bytes[11]])
+        };
+        if self.zero_sum.is_some() {
+            packet.id = 0;
+            packet.id = sum_of(&packet);
+        }
+        let sum = self.zero_sum.unwrap_or_else(|| sum_of(&packet)) ^ self.sum_flip;
+        let mut bytes = packet.write();
+        bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+        bytes
+    }
+}
+
+fn clamp(length: usize) -> u16 {
+    u16::try_from(length).unwrap_or(u16::MAX)
+}
