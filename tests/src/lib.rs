@@ -2,6 +2,7 @@
 //!
 //! * no wire: [`packet`] builds and reads frames, [`prog`] runs the program
 //!   under `BPF_PROG_TEST_RUN`
+//! * [`tables`] are the conformance cases, for every rung
 //! * a wire: [`netns`] and [`topology`] are the machines, [`pass`] the XDP
 //!   program of their switch ports, [`capture`] sees what is on the wire,
 //!   [`ping`] and [`transfer`] are the traffic, [`wait`] waits for it
@@ -21,6 +22,7 @@ pub mod ping;
 pub mod prog;
 pub mod router_daemon;
 pub mod sys;
+pub mod tables;
 pub mod topology;
 pub mod transfer;
 pub mod wait;

@@ -22,6 +22,7 @@ mod object;
 mod oracle;
 mod router;
 mod scene;
+mod stage;
 mod table;
 mod wire;
 
@@ -31,4 +32,5 @@ pub use object::Object;
 pub use oracle::Agreement;
 pub use router::{Load, Outcome, Router, XDP_PASS, XDP_REDIRECT, XDP_TX};
 pub use scene::Scene;
-pub use table::{Expect, Row, forward, row, up};
+pub use stage::play;
+pub use table::{Expect, Kernel, Row, forward, row, up};

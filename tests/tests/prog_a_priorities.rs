@@ -15,8 +15,9 @@ use router_tests::{
     packet::Tag,
     prog::{
         Network::{A, B, C, N, U},
-        Scene, forward, row, up,
+        Scene, forward, play, row, up,
     },
+    tables::a_l2_vlan,
 };
 
 /// Every PCP and DEI.
@@ -43,23 +44,7 @@ fn kernel_priority(tos: u8) -> usize {
 
 #[test]
 fn matched_by_vid_alone() {
-    let Some(mut scene) = Scene::open("matched_by_vid_alone") else {
-        return;
-    };
-    for (pcp, dei) in priorities() {
-        let what = format!("PCP {pcp} DEI {dei}: an empty map writes 0");
-        let v4 = A.v4_to(B).priority(pcp, dei);
-        let v6 = A.v6_to(B).priority(pcp, dei);
-        let popped = A.v4_to(N).priority(pcp, dei);
-        let other = A.v6_to(C).priority(pcp, dei);
-        scene.check([
-            row(9, what.clone(), v4, forward(A, B)),
-            row(9, what.clone(), v6, forward(A, B)),
-            row(9, what.clone(), popped, forward(A, N)),
-            row(9, what, other, forward(A, C)),
-        ]);
-    }
-    scene.finish();
+    play("matched_by_vid_alone", a_l2_vlan::matched_by_vid_alone);
 }
 
 #[test]

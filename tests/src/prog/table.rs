@@ -33,8 +33,8 @@ pub enum Expect {
 }
 
 /// What the kernel must do with the same packet.
-#[derive(Clone, Copy, Debug)]
-enum Kernel {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kernel {
     /// Not asked.
     Unasked,
     /// Forwards it, to this network.
@@ -135,13 +135,14 @@ impl Expect {
 /// A row: conformance case, what it is about, the frame, its fate.
 #[derive(Clone, Debug)]
 pub struct Row {
-    case: u16,
-    what: String,
-    frame: Frame,
-    expect: Expect,
-    becomes: Option<Frame>,
-    kernel: Kernel,
-    ingress: Network,
+    pub(crate) case: u16,
+    pub(crate) what: String,
+    pub(crate) frame: Frame,
+    pub(crate) expect: Expect,
+    pub(crate) becomes: Option<Frame>,
+    pub(crate) kernel: Kernel,
+    pub(crate) ingress: Network,
+    pub(crate) by_hand: bool,
 }
 
 /// A row whose frame comes in on network A, or where `expect` says.
@@ -159,6 +160,7 @@ pub fn row(case: u16, what: impl Into<String>, frame: Frame, expect: Expect) -> 
         becomes: None,
         kernel,
         ingress,
+        by_hand: false,
     }
 }
 
@@ -167,6 +169,14 @@ impl Row {
     #[must_use]
     pub fn becomes(mut self, frame: Frame) -> Self {
         self.becomes = Some(frame);
+        self
+    }
+
+    /// It is about maps that do not fit the kernel, as no daemon fills them:
+    /// only played where they are filled by hand.
+    #[must_use]
+    pub fn by_hand(mut self) -> Self {
+        self.by_hand = true;
         self
     }
 
