@@ -37,4 +37,18 @@ codes! {
     /// - start it again; where starting takes long, raise TimeoutStartSec= of
     ///   the unit
     INTERRUPTED = "RC0503";
+    /// The instance has changed another network namespace, and that is not put
+    /// back.
+    ///
+    /// One journal is about one network namespace: a second one would lose what
+    /// the first one holds.
+    ///
+    /// Causes:
+    /// - `run` or `down` in another network namespace than before
+    /// - the namespace was removed without `down`
+    ///
+    /// Mend:
+    /// - put it back first: nsenter --net=/run/netns/NAME router-ctl down
+    /// - if that namespace is gone, so are the changes: remove the journal
+    JOURNAL_ELSEWHERE = "RC0504";
 }

@@ -116,4 +116,14 @@ codes! {
     /// Mend:
     /// - `router-ctl networks` and `ip link` list the names
     DEVICE_UNKNOWN = "RC0310";
+    /// The trunk cannot carry VLANs: it is a VLAN, a macvlan or an ipvlan device
+    /// itself, or a port of a bridge, a bond or a VRF.
+    ///
+    /// Causes:
+    /// - `interface` of [[trunk]] names a sub-interface instead of its NIC
+    /// - the NIC is in use for something else
+    ///
+    /// Mend:
+    /// - name the NIC itself; `ip -d link show` tells what is what
+    TRUNK_UNFIT = "RC0312";
 }

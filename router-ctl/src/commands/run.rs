@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use super::globals::Globals;
 use crate::{
-    config::{Config, Options},
+    config::{Loaded, Options},
     daemon,
     error::Error,
 };
@@ -57,14 +57,14 @@ pub(super) async fn run(args: Args, globals: &Globals) -> Result<ExitCode, Error
     let from_options =
         !(args.trunks.is_empty() && args.networks.is_empty() && args.routes.is_empty());
     let config = if from_options {
-        Config::from_options(&Options {
+        Loaded::from_options(&Options {
             trunks: args.trunks,
             xdp: args.xdp,
             networks: args.networks,
             routes: args.routes,
         })?
     } else {
-        Config::load(&args.config.unwrap_or_else(|| DEFAULT_CONFIG.into()))?
+        Loaded::load(&args.config.unwrap_or_else(|| DEFAULT_CONFIG.into()))?
     };
     let usual = daemon::Options::new(&globals.instance);
     let options = daemon::Options {

@@ -1,16 +1,18 @@
 //! Ways to a [`Config`]: a file, options, and single routes.
 
 use std::{
-    fs::{File, Metadata},
+    fs::{Metadata, OpenOptions},
     io::{self, Read},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
 };
 
 use super::{
     Config, Options, StaticRoute,
     diagnostic::{Diagnostics, Source},
-    options, reader,
+    options,
+    places::Loaded,
+    reader,
     validate::{no_way, route, validate},
     words,
 };
@@ -22,18 +24,16 @@ use crate::{
 /// Longest file read, bytes: 4094 networks with all their keys take 1 MiB.
 const LONGEST: u64 = 16 << 20;
 
-impl Config {
+impl Loaded {
     /// Reads a configuration file.
     ///
     /// # Errors
     /// It cannot be read, others may write it, or something in it is wrong.
     pub fn load(path: &Path) -> Result<Self, Error> {
         let text = read(path)?;
-        let config = Self::parse(&path.display().to_string(), &text)?;
-        Ok(Self {
-            source: Some(path.to_owned()),
-            ..config
-        })
+        let mut loaded = Self::parse(&path.display().to_string(), &text)?;
+        loaded.config.source = Some(path.to_owned());
+        Ok(loaded)
     }
 
     /// Reads the text of a configuration file; `name` stands for it in errors.
@@ -42,12 +42,12 @@ impl Config {
     /// Something in it is wrong.
     pub fn parse(name: &str, text: &str) -> Result<Self, Error> {
         let mut wrong = Diagnostics::default();
-        let file = reader::read(text, &mut wrong);
-        let config = match file {
-            Some(file) => validate(&file, &mut wrong),
-            None => Self::default(),
+        let Some(file) = reader::read(text, &mut wrong) else {
+            return wrong.into_result(Self::default(), Source { name, text });
         };
-        wrong.into_result(config, Source { name, text })
+        let config = validate(&file, &mut wrong);
+        let loaded = Self::new(config, &file, name, text);
+        wrong.into_result(loaded, Source { name, text })
     }
 
     /// Reads a configuration that the command line gives.
@@ -58,7 +58,35 @@ impl Config {
         let mut wrong = Diagnostics::default();
         let (text, file) = options::read(options, &mut wrong);
         let config = validate(&file, &mut wrong);
-        wrong.into_result(config, command_line(&text))
+        let source = command_line(&text);
+        let loaded = Self::new(config, &file, source.name, &text);
+        wrong.into_result(loaded, source)
+    }
+}
+
+impl Config {
+    /// [`Loaded::load`], without the places.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        Loaded::load(path).map(|loaded| loaded.config)
+    }
+
+    /// [`Loaded::parse`], without the places.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn parse(name: &str, text: &str) -> Result<Self, Error> {
+        Loaded::parse(name, text).map(|loaded| loaded.config)
+    }
+
+    /// [`Loaded::from_options`], without the places.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_options(options: &Options) -> Result<Self, Error> {
+        Loaded::from_options(options).map(|loaded| loaded.config)
     }
 }
 
@@ -118,23 +146,44 @@ fn read(path: &Path) -> Result<String, Error> {
         )
         .cause(error)
     };
-    let mut file = File::open(path).map_err(|error| unreadable(&error))?;
+    let mut file = OpenOptions::new()
+        .read(true)
+        // A pipe without a writer would be waited for.
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+        .map_err(|error| unreadable(&error))?;
     // Asked of the open file: the path may mean another one by now.
     let meta = file.metadata().map_err(|error| unreadable(&error))?;
+    if !meta.is_file() {
+        return Err(unusable(path, "it is not a regular file"));
+    }
     trusted(path, &meta)?;
     let mut text = String::new();
-    Read::by_ref(&mut file)
-        .take(LONGEST)
+    let length = Read::by_ref(&mut file)
+        .take(LONGEST + 1)
         .read_to_string(&mut text)
         .map_err(|error| unreadable(&error))?;
+    if length as u64 > LONGEST {
+        return Err(unusable(path, "it is longer than any configuration"));
+    }
     Ok(text)
+}
+
+fn unusable(path: &Path, why: &str) -> Error {
+    Error::new(
+        Kind::Usage,
+        codes::CONFIG_UNREADABLE,
+        format!("{} cannot be a configuration", path.display()),
+    )
+    .cause(why)
+    .help("give the path of a TOML file; `router-ctl config --help` shows one")
 }
 
 /// Who may write the file decides where root's router sends packets.
 fn trusted(path: &Path, meta: &Metadata) -> Result<(), Error> {
     const GROUP_AND_OTHERS_WRITE: u32 = 0o022;
     let mode = meta.permissions().mode();
-    if !meta.is_file() || mode & GROUP_AND_OTHERS_WRITE == 0 {
+    if mode & GROUP_AND_OTHERS_WRITE == 0 {
         return Ok(());
     }
     Err(Error::new(

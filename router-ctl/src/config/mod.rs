@@ -8,6 +8,7 @@ mod diagnostic;
 mod file;
 mod load;
 mod options;
+mod places;
 mod reader;
 mod suggest;
 #[cfg(test)]
@@ -20,7 +21,11 @@ use std::{fmt, path::PathBuf};
 use ipnet::IpNet;
 use router_common::wire::Vid;
 
-pub use options::Options;
+pub(crate) use self::suggest::nearest;
+pub use self::{
+    options::Options,
+    places::{Loaded, Objection, Part},
+};
 
 /// What stands in for a policy until there is one.
 const WITHOUT_POLICY: &str = "write the rules in nftables and set xdp = \"off\" on the trunk: the \

@@ -88,7 +88,9 @@ async fn provide_bpffs(path: &Path, host: &mut Host) -> Result<(), Error> {
         .help("name another with --bpffs DIR")
     })?;
     if found {
-        return Ok(());
+        return host.claim(
+            |theirs| matches!(&theirs.effect, Effect::Mount { path: other } if other == path),
+        );
     }
     host.perform(Effect::Mount {
         path: path.to_owned(),
@@ -133,7 +135,7 @@ async fn attach(
     refuse_foreign_program(link)?;
     if generic {
         // Generic XDP sees what GRO has put together.
-        bringup::switch_off(&link.name, Offload::Gro, host).await?;
+        bringup::switch_off(link, Offload::Gro, host).await?;
     }
     let request = Attach {
         slot,

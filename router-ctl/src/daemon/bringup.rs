@@ -15,14 +15,19 @@ use crate::{
     codes,
     config::{Config, Network, StaticRoute, Trunk, XdpMode},
     error::{Error, Kind},
-    journal::Effect,
+    journal::{Effect, Entry},
     netlink::{
         self, PROTOCOL,
-        types::{Leg, Link, Route, RouteChange, RouteSpec, TABLE_MAIN, Tables},
+        types::{Leg, Link, Route, RouteChange, RouteSpec, TABLE_MAIN, Tables, Vlan},
     },
     reconcile,
     sys::{self, Offload},
 };
+
+/// The switch of IPv4 forwarding: all interfaces follow it.
+pub(super) const IP_FORWARD: &str = "ipv4/ip_forward";
+/// The switch of IPv6 forwarding.
+pub(super) const FORWARD_V6: &str = "ipv6/conf/all/forwarding";
 
 /// Brings everything up but XDP.
 pub(super) async fn bring_up(
@@ -30,20 +35,18 @@ pub(super) async fn bring_up(
     stand_in: bool,
     host: &mut Host,
 ) -> Result<(), Error> {
+    host.ask_others()?;
+    let mut tables = host.devices().await?;
     for trunk in &config.trunks {
-        prepare_trunk(trunk, host).await?;
+        prepare_trunk(trunk, &tables, host).await?;
     }
     for network in &config.networks {
-        prepare_sub_interface(network, stand_in, host).await?;
-        prepare_gateways(network, host).await?;
+        prepare_sub_interface(network, stand_in, &mut tables, host).await?;
+        prepare_gateways(network, &tables, host).await?;
     }
     prepare_forwarding(config, host).await?;
     if !config.routes.is_empty() {
-        let tables = host
-            .netlink
-            .tables()
-            .await
-            .map_err(|error| unreadable(&error))?;
+        let tables = host.tables().await?;
         for route in &config.routes {
             prepare_route(config, route, &tables, host).await?;
         }
@@ -53,74 +56,85 @@ pub(super) async fn bring_up(
 
 /// Up, promiscuous (sub-interfaces may have MACs of their own), and with the
 /// offloads as XDP needs them.
-async fn prepare_trunk(trunk: &Trunk, host: &mut Host) -> Result<(), Error> {
-    let interface = trunk.interface.clone();
-    let Some(link) = host.link(&interface).await? else {
-        return Err(Error::new(
-            Kind::Failed,
-            codes::TRUNK_MISSING,
-            format!("there is no interface {interface}"),
-        )
-        .help("see `ip -br link` for those there are"));
+async fn prepare_trunk(trunk: &Trunk, tables: &Tables, host: &mut Host) -> Result<(), Error> {
+    let Some(link) = tables.link(&trunk.interface) else {
+        return Err(no_trunk(&trunk.interface));
     };
-    switch_up(&link, host).await?;
-    if !link.promiscuous {
-        host.perform(Effect::Promiscuous {
-            interface: interface.clone(),
-        })
-        .await?;
-    }
+    switch_up(link, host).await?;
+    let promiscuous = Effect::Promiscuous {
+        interface: link.name.clone(),
+    };
+    provide(promiscuous, link.promiscuous, link, host).await?;
     if trunk.xdp == XdpMode::Off {
         return Ok(());
     }
-    switch_off(&interface, Offload::RxVlan, host).await?;
-    switch_off(&interface, Offload::Lro, host).await
+    switch_off(link, Offload::RxVlan, host).await?;
+    switch_off(link, Offload::Lro, host).await
+}
+
+pub(super) fn no_trunk(interface: &str) -> Error {
+    Error::new(
+        Kind::Failed,
+        codes::TRUNK_MISSING,
+        format!("there is no interface {interface}"),
+    )
+    .help("see `ip -br link` for those there are")
+}
+
+/// Does what is not done yet. What another instance has done is noted.
+async fn provide(effect: Effect, done: bool, link: &Link, host: &mut Host) -> Result<(), Error> {
+    if done {
+        host.claim(|theirs| theirs.is_about(&effect, Some(link.ifindex)))
+    } else {
+        host.perform(effect).await
+    }
 }
 
 /// Switches an offload off that is on.
 pub(super) async fn switch_off(
-    interface: &str,
+    link: &Link,
     offload: Offload,
     host: &mut Host,
 ) -> Result<(), Error> {
-    // A driver that cannot say has no such offload.
-    if !sys::offload(interface, offload).unwrap_or(false) {
-        return Ok(());
-    }
-    host.perform(Effect::Offload {
-        interface: interface.into(),
+    let effect = Effect::Offload {
+        interface: link.name.clone(),
         offload,
         before: true,
-    })
-    .await
+    };
+    // A driver that cannot say has no such offload.
+    let off = !sys::offload(&link.name, offload).unwrap_or(false);
+    provide(effect, off, link, host).await
 }
 
 async fn switch_up(link: &Link, host: &mut Host) -> Result<(), Error> {
-    if link.up {
-        return Ok(());
-    }
-    host.perform(Effect::Up {
+    let effect = Effect::Up {
         interface: link.name.clone(),
-    })
-    .await
+    };
+    provide(effect, link.up, link, host).await
 }
 
 /// Adopts the sub-interface, or makes it.
 async fn prepare_sub_interface(
     network: &Network,
     stand_in: bool,
+    tables: &mut Tables,
     host: &mut Host,
 ) -> Result<(), Error> {
-    if host.link(&network.interface).await?.is_none() {
-        host.perform(Effect::SubInterface {
+    if tables.link(&network.interface).is_none() {
+        let effect = Effect::SubInterface {
             interface: network.interface.clone(),
             parent: network.trunk.clone(),
             vlan: network.vlan.get(),
-        })
-        .await?;
+        };
+        host.perform(effect).await?;
+        if host.is_rehearsing() {
+            // It would be there now, and down.
+            tables.links.push(rehearsed(network, tables));
+        } else {
+            tables.links.extend(host.link(&network.interface).await?);
+        }
     }
-    let tables = read_devices(host).await?;
-    let place = reconcile::place(network, &tables, stand_in).map_err(|absence| {
+    let place = reconcile::place(network, tables, stand_in).map_err(|absence| {
         Error::new(
             Kind::Failed,
             codes::INTERFACE_UNFIT,
@@ -138,8 +152,25 @@ async fn prepare_sub_interface(
     switch_up(place.link, host).await
 }
 
-async fn prepare_gateways(network: &Network, host: &mut Host) -> Result<(), Error> {
-    let tables = read_devices(host).await?;
+/// The sub-interface that would be made.
+fn rehearsed(network: &Network, tables: &Tables) -> Link {
+    Link {
+        name: network.interface.clone(),
+        parent: tables.link(&network.trunk).map(|trunk| trunk.ifindex),
+        vlan: Some(Vlan {
+            vid: network.vlan.get(),
+            protocol: reconcile::IEEE_8021Q,
+            ..Vlan::default()
+        }),
+        ..Link::default()
+    }
+}
+
+async fn prepare_gateways(
+    network: &Network,
+    tables: &Tables,
+    host: &mut Host,
+) -> Result<(), Error> {
     let Some(link) = tables.link(&network.interface) else {
         return Ok(());
     };
@@ -162,33 +193,63 @@ async fn prepare_gateways(network: &Network, host: &mut Host) -> Result<(), Erro
 /// `ip_forward` the kernel also refuses ICMP redirects, and IPv6 forwarding is
 /// the namespace's by nature.
 async fn prepare_forwarding(config: &Config, host: &mut Host) -> Result<(), Error> {
-    if read(host, "ipv4/ip_forward")?.as_deref() == Some("0") {
+    if read(host, IP_FORWARD)?.as_deref() == Some("0") {
         // What ip_forward changes along with it, where going back to 0 does not
         // bring it back.
-        note_dragged(host, "ipv4/conf/all/accept_redirects", "1")?;
+        note_dragged(host, "ipv4/conf/all/accept_redirects", "1").await?;
         for interface in interfaces(host, "ipv4")? {
-            note_dragged(host, &format!("ipv4/conf/{interface}/forwarding"), "0")?;
+            note_dragged(host, &format!("ipv4/conf/{interface}/forwarding"), "0").await?;
         }
-        write(host, "ipv4/ip_forward", "0", "1").await?;
+        write(host, IP_FORWARD, "0", "1").await?;
+    } else {
+        host.claim(|theirs| is_switch(&theirs.effect, IP_FORWARD, "ipv4/"))?;
     }
     for network in &config.networks {
         let name = format!("ipv4/conf/{}/forwarding", network.interface);
-        if read(host, &name)?.as_deref() == Some("0") {
-            write(host, &name, "0", "1").await?;
+        match read(host, &name)?.as_deref() {
+            Some("0") => write(host, &name, "0", "1").await?,
+            _ => host.claim(|theirs| is_switch(&theirs.effect, &name, ""))?,
         }
     }
-    if read(host, "ipv6/conf/all/forwarding")?.as_deref() == Some("0") {
-        for interface in interfaces(host, "ipv6")? {
-            note_dragged(host, &format!("ipv6/conf/{interface}/forwarding"), "0")?;
-            // First: a router with accept_ra = 1 forgets its default route.
-            let name = format!("ipv6/conf/{interface}/accept_ra");
-            if keeps_its_router(config, &interface) && read(host, &name)?.as_deref() == Some("1") {
-                write(host, &name, "1", "2").await?;
-            }
+    prepare_forwarding_v6(config, host).await
+}
+
+async fn prepare_forwarding_v6(config: &Config, host: &mut Host) -> Result<(), Error> {
+    let off = read(host, FORWARD_V6)?.as_deref() == Some("0");
+    if !off {
+        host.claim(|theirs| is_switch(&theirs.effect, FORWARD_V6, "ipv6/"))?;
+    }
+    let by_us = |entry: &Entry| is_switch(&entry.effect, FORWARD_V6, "");
+    if !off && !host.journal.entries().iter().any(by_us) {
+        // It was on before: who listens to routers has been settled.
+        return Ok(());
+    }
+    for interface in interfaces(host, "ipv6")? {
+        if off {
+            note_dragged(host, &format!("ipv6/conf/{interface}/forwarding"), "0").await?;
         }
-        write(host, "ipv6/conf/all/forwarding", "0", "1").await?;
+        // First: a router with accept_ra = 1 forgets its default route.
+        let name = format!("ipv6/conf/{interface}/accept_ra");
+        if keeps_its_router(config, &interface) && read(host, &name)?.as_deref() == Some("1") {
+            write(host, &name, "1", "2").await?;
+        } else {
+            host.claim(|theirs| is_switch(&theirs.effect, &name, ""))?;
+        }
+    }
+    if off {
+        write(host, FORWARD_V6, "0", "1").await?;
     }
     Ok(())
+}
+
+/// Whether an effect wrote the sysctl of this name, or was dragged along below
+/// `dragged` (nothing: none).
+fn is_switch(effect: &Effect, switch: &str, dragged: &str) -> bool {
+    match effect {
+        Effect::Sysctl { name, .. } => name == switch,
+        Effect::Dragged { name, .. } => !dragged.is_empty() && name.starts_with(dragged),
+        _ => false,
+    }
 }
 
 /// Every interface, `default` too; `all` is what is written.
@@ -221,19 +282,19 @@ async fn write(host: &mut Host, name: &str, before: &str, after: &str) -> Result
 
 /// Notes a sysctl that another one changes, unless undoing that one leaves it
 /// as it is now (`left`).
-fn note_dragged(host: &mut Host, name: &str, left: &str) -> Result<(), Error> {
+async fn note_dragged(host: &mut Host, name: &str, left: &str) -> Result<(), Error> {
     match read(host, name)? {
-        Some(before) if before != left => host.note(Effect::Dragged {
-            name: name.into(),
-            before,
-        }),
+        Some(before) if before != left => {
+            let name = name.into();
+            host.note(Effect::Dragged { name, before }).await
+        }
         _ => Ok(()),
     }
 }
 
 /// Whether an interface goes on listening to router advertisements: not where
 /// this host is the gateway, or any host there could become its default route.
-fn keeps_its_router(config: &Config, interface: &str) -> bool {
+pub(super) fn keeps_its_router(config: &Config, interface: &str) -> bool {
     let serves = |network: &Network| network.interface == interface && !network.gateways.is_empty();
     !matches!(interface, "default" | "lo") && !config.networks.iter().any(serves)
 }
@@ -248,17 +309,19 @@ async fn prepare_route(
     let spec = route_spec(config, route, tables)?;
     let change = match ours_in_place(&spec, tables)? {
         None => RouteChange::Add,
-        Some(ours) if leads_as(ours, &spec) => return Ok(()),
+        Some(ours) if leads_as(ours, &spec) => return host.note_route(&spec),
         Some(_) => RouteChange::Replace,
     };
     info!(?spec, ?change, "static route");
-    host.change_route(change, &spec).await?.map_err(|error| {
-        fail::refused(
-            codes::ROUTE_REFUSED,
-            format!("cannot install the route to {}", spec.dst),
-            &error,
-        )
-    })
+    host.change_route(change, &spec, true)
+        .await?
+        .map_err(|error| {
+            fail::refused(
+                codes::ROUTE_REFUSED,
+                format!("cannot install the route to {}", spec.dst),
+                &error,
+            )
+        })
 }
 
 /// The route of ours that is where `spec` would be.
@@ -347,25 +410,4 @@ fn device_towards(
             .any(|net: &IpNet| net.contains(&via))
     })?;
     Some(tables.link(&network.interface)?.ifindex)
-}
-
-/// Devices and addresses: routes may be many.
-async fn read_devices(host: &Host) -> Result<Tables, Error> {
-    Ok(Tables {
-        links: host
-            .netlink
-            .links()
-            .await
-            .map_err(|error| unreadable(&error))?,
-        addresses: host
-            .netlink
-            .addresses()
-            .await
-            .map_err(|error| unreadable(&error))?,
-        ..Tables::default()
-    })
-}
-
-fn unreadable(error: &netlink::Error) -> Error {
-    fail::refused(codes::NETLINK, "cannot read the kernel's tables", error)
 }

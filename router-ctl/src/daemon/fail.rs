@@ -21,10 +21,37 @@ pub(super) fn io(code: &'static str, message: impl Into<String>, error: &std::io
     with_root(Error::new(kind_of(error.raw_os_error()), code, message).cause(error))
 }
 
+/// The journal of an instance, which is opened.
+pub(super) fn journal_of(instance: &str, error: &journal::Error) -> Error {
+    let journal::Error::Elsewhere { path, at } = error else {
+        return journal(error);
+    };
+    let failed = Error::new(
+        Kind::Failed,
+        codes::JOURNAL_ELSEWHERE,
+        format!(
+            "instance {instance} has changed another network namespace, and that is not put back"
+        ),
+    )
+    .cause(error);
+    failed.help(match at {
+        Some(at) => {
+            format!("put it back first: nsenter --net={at} router-ctl --instance {instance} down")
+        }
+        None => format!(
+            "if that namespace is gone, so are the changes: rm {}; else run \
+             `router-ctl --instance {instance} down` in it",
+            path.display()
+        ),
+    })
+}
+
 /// The journal.
 pub(super) fn journal(error: &journal::Error) -> Error {
     let (kind, help) = match error {
         journal::Error::Io { source, .. } => (kind_of(source.raw_os_error()), None),
+        // Said where it is opened.
+        journal::Error::Elsewhere { .. } => (Kind::Failed, None),
         journal::Error::Corrupt { path, .. } => (
             Kind::Failed,
             Some(format!(

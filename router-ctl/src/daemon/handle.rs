@@ -223,7 +223,7 @@ pub(super) async fn change_route(
         RouteVerb::Replace => types::RouteChange::Replace,
         RouteVerb::Del => types::RouteChange::Delete,
     };
-    host.change_route(kind, &spec)
+    host.change_route(kind, &spec, false)
         .await?
         .map_err(|error| refusal(verb, dst, &error))
 }

@@ -20,10 +20,12 @@ mod attach;
 mod bringup;
 mod engine;
 mod fail;
+mod fitness;
 mod handle;
 mod health;
 mod host;
 mod log;
+mod retire;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -45,11 +47,10 @@ use self::{
 use crate::{
     api::{self, Listener},
     codes,
-    config::Config,
+    config::Loaded,
     error::{Error, Kind},
-    journal::{Effect, Entry, Journal, System},
-    netlink::{Event, Netlink, Watch},
-    sysctl::Sysctls,
+    journal::{Effect, Entry, Journal},
+    netlink::{Event, Watch},
 };
 
 /// Events that come closer together than this are one.
@@ -100,15 +101,20 @@ impl Options {
 /// # Errors
 /// Why it could not start: then everything is put back. Or what `down` could
 /// not put back.
-pub async fn run(config: Config, options: Options) -> Result<(), Error> {
+pub async fn run(loaded: Loaded, options: Options) -> Result<(), Error> {
     log::start(options.verbose);
     let listener = Listener::bind_in(&options.runtime_dir, &options.instance).await?;
     let mut signals = Signals::listen()?;
     let changes = watch()?;
-    let host = open_host(&options)?;
+    let host = Host::open(&options.state_dir, &options.instance)?;
     let (commands, mut inbox) = mpsc::channel(16);
     let netlink = host.netlink.clone();
-    let shared = Shared::new(config, options.instance.clone(), netlink, commands);
+    let shared = Shared::new(
+        loaded.config.clone(),
+        options.instance.clone(),
+        netlink,
+        commands,
+    );
     let mut engine = Engine::new(Arc::new(shared), host, options.stand_in);
 
     let (stop, stopped) = oneshot::channel::<()>();
@@ -118,7 +124,7 @@ pub async fn run(config: Config, options: Options) -> Result<(), Error> {
         let _ = stopped.await;
     }));
 
-    let outcome = start(&mut engine, &options, &mut signals).await;
+    let outcome = start(&mut engine, &loaded, &options, &mut signals).await;
     let outcome = match outcome {
         Ok(()) => serve(&mut engine, &changes, &mut inbox, &mut signals).await,
         Err(error) => Err(error),
@@ -126,7 +132,7 @@ pub async fn run(config: Config, options: Options) -> Result<(), Error> {
     // Answers are on their way; nobody asks any more.
     drop(stop);
     let _ = server.await;
-    finish(engine.host)?;
+    engine.host.finish()?;
     outcome
 }
 
@@ -141,41 +147,23 @@ pub async fn down_from_journal(options: &Options) -> Result<usize, Error> {
     if !Journal::path(&options.state_dir, &options.instance).exists() {
         return Ok(0);
     }
-    let mut host = open_host(options)?;
+    let mut host = Host::open(&options.state_dir, &options.instance)?;
     let count = host.journal.entries().len();
     let outcome = engine::failures(&host.undo_from(0).await);
-    finish(host)?;
+    host.finish()?;
     outcome.map(|()| count)
 }
 
-fn open_host(options: &Options) -> Result<Host, Error> {
-    let system = System::current()
-        .map_err(|error| fail::io(codes::JOURNAL, "cannot tell which system this is", &error))?;
-    let path = Journal::path(&options.state_dir, &options.instance);
-    Ok(Host {
-        netlink: Netlink::connect().map_err(|error| {
-            fail::refused(
-                codes::NETLINK,
-                "cannot talk to the kernel over netlink",
-                &error,
-            )
-        })?,
-        sysctls: Sysctls::default(),
-        journal: Journal::open(&path, &system).map_err(|error| fail::journal(&error))?,
-        instance: options.instance.clone(),
-    })
-}
-
-/// Ends the journal, if everything in it is undone.
-fn finish(host: Host) -> Result<(), Error> {
-    host.journal.finish().map_err(|error| fail::journal(&error))
-}
-
 /// Brings everything up; what was done so far is undone if that fails.
-async fn start(engine: &mut Engine, options: &Options, signals: &mut Signals) -> Result<(), Error> {
+async fn start(
+    engine: &mut Engine,
+    loaded: &Loaded,
+    options: &Options,
+    signals: &mut Signals,
+) -> Result<(), Error> {
     let first = engine.host.journal.next_id();
     let started = tokio::select! {
-        started = bring_up(engine, options) => started,
+        started = bring_up(engine, loaded, options) => started,
         signal = signals.next() => Err(Error::new(
             Kind::Failed,
             codes::INTERRUPTED,
@@ -193,11 +181,16 @@ async fn start(engine: &mut Engine, options: &Options, signals: &mut Signals) ->
     Err(error)
 }
 
-async fn bring_up(engine: &mut Engine, options: &Options) -> Result<(), Error> {
+async fn bring_up(engine: &mut Engine, loaded: &Loaded, options: &Options) -> Result<(), Error> {
     let shared = Arc::clone(&engine.shared);
     let config = shared.config();
     let numbering = shared.known().numbering.clone();
     attach::refuse_foreign_programs(&config, &engine.host).await?;
+    let going = retire::going(&config, &engine.host).await?;
+    let tables = engine.host.devices().await?;
+    let objections = fitness::objections(&config, &tables, &going, options.stand_in);
+    loaded.refuse(objections)?;
+    retire::retire(&config, &mut engine.host).await?;
     bringup::bring_up(&config, options.stand_in, &mut engine.host).await?;
     // The journal is read in another working directory.
     let bpffs = std::path::absolute(&options.bpffs)

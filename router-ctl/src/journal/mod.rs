@@ -7,15 +7,19 @@
 //! ```text
 //! {"boot":"9f...","netns":4}                         which system this is about
 //! {"id":1,"effect":{"did":"sysctl","name":...}}      about to be done
-//! {"id":2,"effect":{"did":"sub-interface",...}}
-//! {"id":2,"device":17}                               done: the device it made
+//! {"id":2,"effect":{"did":"up",...},"device":2}      on the device of this number
+//! {"id":3,"effect":{"did":"sub-interface",...}}
+//! {"id":3,"device":17}                               done: the device it made
 //! {"id":1,"undone":true}                             undone, or not done after all
 //! ```
 //!
-//! A journal of another boot or of another network namespace is about a system
-//! that is gone (or not in reach): it is put aside as `NAME.journal.stale`.
+//! A journal of another boot is about a system that is gone: it is put aside as
+//! `NAME.journal.stale`. One of another network namespace of this boot is about
+//! a system that may be alive and cannot be reached from here: it is left as it
+//! is, and nothing is done.
 
 mod effect;
+mod system;
 #[cfg(test)]
 mod tests;
 
@@ -30,7 +34,7 @@ use router_common::wire::IfIndex;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-pub use self::effect::Effect;
+pub use self::{effect::Effect, system::System};
 
 /// An effect that is not undone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +43,22 @@ pub struct Entry {
     pub id: u64,
     /// What was done.
     pub effect: Effect,
-    /// The device that it made.
+    /// The device that it made, or the one that it was done to: names may be
+    /// given anew, numbers are not.
     pub device: Option<IfIndex>,
+}
+
+impl Entry {
+    /// Whether it is an effect on the same thing. A device of the same name
+    /// and another number is another device.
+    #[must_use]
+    pub fn is_about(&self, effect: &Effect, device: Option<IfIndex>) -> bool {
+        let same_device = match (self.device, device) {
+            (Some(own), Some(other)) => own == other,
+            _ => true,
+        };
+        same_device && self.effect.same_target(effect)
+    }
 }
 
 /// An announced effect.
@@ -53,37 +71,24 @@ pub struct Announced {
     pub first: bool,
 }
 
-/// Which running system a journal is about.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct System {
-    /// The kernel's boot id.
-    pub boot: String,
-    /// Cookie of the network namespace.
-    pub netns: u64,
-}
-
-impl System {
-    /// The one that this process is in.
-    ///
-    /// # Errors
-    /// If the kernel does not say.
-    pub fn current() -> io::Result<Self> {
-        Ok(Self {
-            boot: fs::read_to_string("/proc/sys/kernel/random/boot_id")?
-                .trim()
-                .to_owned(),
-            netns: crate::sys::netns_cookie()?,
-        })
-    }
-}
-
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Line {
     System(System),
-    Done { id: u64, effect: Effect },
-    Made { id: u64, device: u32 },
-    Undone { id: u64, undone: bool },
+    Done {
+        id: u64,
+        effect: Effect,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<u32>,
+    },
+    Made {
+        id: u64,
+        device: u32,
+    },
+    Undone {
+        id: u64,
+        undone: bool,
+    },
 }
 
 /// Why a journal cannot be used.
@@ -105,6 +110,14 @@ pub enum Error {
         /// From 1.
         line: usize,
     },
+    /// It is about another network namespace.
+    #[error("{} is about another network namespace", path.display())]
+    Elsewhere {
+        /// The journal.
+        path: PathBuf,
+        /// Where that namespace can be entered, if it can be found.
+        at: Option<String>,
+    },
 }
 
 /// An open journal.
@@ -112,6 +125,8 @@ pub enum Error {
 pub struct Journal {
     path: PathBuf,
     file: File,
+    /// Bytes of whole lines in it.
+    length: u64,
     entries: Vec<Entry>,
     next_id: u64,
 }
@@ -126,17 +141,31 @@ impl Journal {
     /// Opens the journal at `path`, or begins one.
     ///
     /// # Errors
-    /// If it cannot be read or written, or makes no sense.
+    /// If it cannot be read or written, makes no sense, or is about another
+    /// network namespace: then it is left as it is.
     pub fn open(path: &Path, system: &System) -> Result<Self, Error> {
         let failed = |source| Error::Io {
             path: path.to_owned(),
             source,
         };
+        make_folder(path).map_err(failed)?;
         let text = read_whole_lines(path).map_err(failed)?;
         let content = parse(&text).map_err(|line| Error::Corrupt {
             path: path.to_owned(),
             line,
         })?;
+        let elsewhere = content
+            .about
+            .as_ref()
+            .filter(|about| about.boot == system.boot && *about != system);
+        if let Some(about) = elsewhere
+            && !content.entries.is_empty()
+        {
+            return Err(Error::Elsewhere {
+                path: path.to_owned(),
+                at: about.find(),
+            });
+        }
         Self::resume(path, &text, content, system).map_err(failed)
     }
 
@@ -145,7 +174,7 @@ impl Journal {
         if !ours && !content.entries.is_empty() {
             let stale = path.with_extension("journal.stale");
             warn!(
-                "the journal {} is about another boot or network namespace: kept as {}",
+                "the journal {} is about another boot: kept as {}",
                 path.display(),
                 stale.display()
             );
@@ -156,18 +185,53 @@ impl Journal {
             .append(true)
             .mode(0o600)
             .open(path)?;
-        file.set_len(if ours { text.len() as u64 } else { 0 })?;
+        let length = if ours { text.len() as u64 } else { 0 };
+        file.set_len(length)?;
         let mut journal = Self {
             path: path.to_owned(),
             file,
+            length,
             entries: if ours { content.entries } else { Vec::new() },
             next_id: content.next_id,
         };
         if !ours {
-            journal.write(&Line::System(system.clone()))?;
-            sync_parent(path)?;
+            let begun = journal.write(&Line::System(system.clone()));
+            if let Err(error) = begun.and_then(|()| sync_parent(path)) {
+                // Nothing was done: nothing is left either.
+                let _ = fs::remove_file(path);
+                return Err(error);
+            }
         }
         Ok(journal)
+    }
+
+    /// What the journals of other instances hold of `system`. Those that make
+    /// no sense are theirs to mend.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn of_others(&self, system: &System) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        let Some(dir) = self.path.parent() else {
+            return Ok(entries);
+        };
+        let mut others: Vec<_> = fs::read_dir(dir)?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|other| {
+                *other != self.path && other.extension().is_some_and(|ext| ext == "journal")
+            })
+            .collect();
+        others.sort();
+        for other in others {
+            match read_whole_lines(&other).map(|text| parse(&text)) {
+                Ok(Ok(content)) if content.about.as_ref() == Some(system) => {
+                    entries.extend(content.entries);
+                }
+                Ok(Ok(_)) => {}
+                _ => warn!("cannot read the journal {}", other.display()),
+            }
+        }
+        Ok(entries)
     }
 
     /// What is not undone, in the order in which it was done.
@@ -182,33 +246,46 @@ impl Journal {
         self.next_id
     }
 
-    /// Announces an effect; do it after this.
+    /// Announces an effect; do it after this. `device`: the number of the device
+    /// that it is to be done to.
     ///
     /// # Errors
     /// If it cannot be written: then do nothing.
-    pub fn announce(&mut self, effect: Effect) -> Result<Announced, Error> {
+    pub fn announce(
+        &mut self,
+        effect: Effect,
+        device: Option<IfIndex>,
+    ) -> Result<Announced, Error> {
         let known = self
             .entries
             .iter()
-            .find(|entry| entry.effect.same_target(&effect));
-        if let Some(entry) = known {
-            return Ok(Announced {
-                id: entry.id,
-                first: false,
-            });
+            .position(|entry| entry.is_about(&effect, device));
+        if let Some(at) = known {
+            let id = self.entries[at].id;
+            if self.entries[at].effect.becomes_configured(&effect) {
+                self.record_done(id, &effect, device)?;
+                self.entries[at].effect = effect;
+            }
+            return Ok(Announced { id, first: false });
         }
         let id = self.next_id;
         self.next_id += 1;
+        self.record_done(id, &effect, device)?;
+        self.entries.push(Entry { id, effect, device });
+        Ok(Announced { id, first: true })
+    }
+
+    fn record_done(
+        &mut self,
+        id: u64,
+        effect: &Effect,
+        device: Option<IfIndex>,
+    ) -> Result<(), Error> {
         self.record(&Line::Done {
             id,
             effect: effect.clone(),
-        })?;
-        self.entries.push(Entry {
-            id,
-            effect,
-            device: None,
-        });
-        Ok(Announced { id, first: true })
+            device: device.map(IfIndex::get),
+        })
     }
 
     /// Notes which device an effect has made.
@@ -231,11 +308,11 @@ impl Journal {
     /// Notes that an effect is undone, or that it failed.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If it cannot be written. It is undone all the same; a daemon that dies
+    /// now leaves a journal by which it is undone again, which does no harm.
     pub fn undone(&mut self, id: u64) -> Result<(), Error> {
-        self.record(&Line::Undone { id, undone: true })?;
         self.entries.retain(|entry| entry.id != id);
-        Ok(())
+        self.record(&Line::Undone { id, undone: true })
     }
 
     /// Ends a journal in which everything is undone.
@@ -262,8 +339,14 @@ impl Journal {
     fn write(&mut self, line: &Line) -> io::Result<()> {
         let mut bytes = serde_json::to_vec(line)?;
         bytes.push(b'\n');
-        self.file.write_all(&bytes)?;
-        self.file.sync_data()
+        let written = self.file.write_all(&bytes);
+        if let Err(error) = written.and_then(|()| self.file.sync_data()) {
+            // A full disk takes half a line, and the next would follow it.
+            let _ = self.file.set_len(self.length);
+            return Err(error);
+        }
+        self.length += bytes.len() as u64;
+        Ok(())
     }
 }
 
@@ -274,15 +357,19 @@ struct Content {
     next_id: u64,
 }
 
+fn make_folder(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(dir) => fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir),
+        None => Ok(()),
+    }
+}
+
 /// The lines of the journal. One without its end was being written when the
 /// daemon died: what it announces was never done.
 fn read_whole_lines(path: &Path) -> io::Result<String> {
-    if let Some(dir) = path.parent() {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)?;
-    }
     let mut text = match fs::read_to_string(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         text => text?,
@@ -308,13 +395,13 @@ impl Content {
     fn read(&mut self, line: &str) -> Option<()> {
         match serde_json::from_str(line).ok()? {
             Line::System(system) => self.about = Some(system),
-            Line::Done { id, effect } => {
+            Line::Done { id, effect, device } => {
                 self.next_id = self.next_id.max(id + 1);
-                self.entries.push(Entry {
-                    id,
-                    effect,
-                    device: None,
-                });
+                let device = device.map(IfIndex::new);
+                match self.entries.iter_mut().find(|entry| entry.id == id) {
+                    Some(entry) => entry.effect = effect,
+                    None => self.entries.push(Entry { id, effect, device }),
+                }
             }
             Line::Made { id, device } => {
                 let entry = self.entries.iter_mut().find(|entry| entry.id == id)?;

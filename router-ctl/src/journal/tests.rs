@@ -7,6 +7,7 @@ fn system(netns: u64) -> System {
     System {
         boot: "b".into(),
         netns,
+        inode: 0,
     }
 }
 
@@ -76,12 +77,13 @@ fn every_effect_survives_the_daemon() {
         Effect::Route {
             dst: net,
             metric: 50,
+            configured: true,
         },
     ];
     let fixture = Fixture::new();
     let mut journal = fixture.open();
     for effect in &effects {
-        assert!(journal.announce(effect.clone()).unwrap().first);
+        assert!(journal.announce(effect.clone(), None).unwrap().first);
     }
     journal.made(6, IfIndex::new(17)).unwrap();
     journal.undone(3).unwrap();
@@ -98,25 +100,25 @@ fn the_first_value_before_is_the_one_to_go_back_to() {
     let fixture = Fixture::new();
     let mut journal = fixture.open();
     let first = Announced { id: 1, first: true };
-    assert_eq!(journal.announce(sysctl("0")).unwrap(), first);
+    assert_eq!(journal.announce(sysctl("0"), None).unwrap(), first);
     drop(journal);
     let mut journal = fixture.open();
     let again = Announced {
         id: 1,
         first: false,
     };
-    assert_eq!(journal.announce(sysctl("7")).unwrap(), again);
+    assert_eq!(journal.announce(sysctl("7"), None).unwrap(), again);
     assert_eq!(journal.entries().len(), 1);
     assert_eq!(journal.entries()[0].effect, sysctl("0"));
     // Numbers are not used twice.
-    assert_eq!(journal.announce(up("eth0")).unwrap().id, 2);
+    assert_eq!(journal.announce(up("eth0"), None).unwrap().id, 2);
 }
 
 #[test]
 fn half_a_line_was_never_done() {
     let fixture = Fixture::new();
     let mut journal = fixture.open();
-    journal.announce(up("eth0")).unwrap();
+    journal.announce(up("eth0"), None).unwrap();
     drop(journal);
     let text = fs::read_to_string(fixture.path()).unwrap();
     for torn in [
@@ -126,7 +128,7 @@ fn half_a_line_was_never_done() {
         fs::write(fixture.path(), format!("{text}{torn}")).unwrap();
         let mut journal = fixture.open();
         assert_eq!(journal.entries().len(), 1);
-        journal.announce(up("eth2")).unwrap();
+        journal.announce(up("eth2"), None).unwrap();
         drop(journal);
         assert_eq!(fixture.open().entries().len(), 2, "{torn}");
     }
@@ -147,20 +149,141 @@ fn nonsense_in_the_middle_is_said_with_its_line() {
 }
 
 #[test]
-fn another_systems_journal_is_put_aside() {
+fn the_journal_of_another_boot_is_put_aside() {
     let fixture = Fixture::new();
-    fixture.open().announce(up("eth0")).unwrap();
-    let journal = Journal::open(&fixture.path(), &system(2)).unwrap();
+    fixture.open().announce(up("eth0"), None).unwrap();
+    let next_boot = System {
+        boot: "c".into(),
+        ..system(1)
+    };
+    let journal = Journal::open(&fixture.path(), &next_boot).unwrap();
     assert!(journal.entries().is_empty());
     let stale = fixture.path().with_extension("journal.stale");
     assert!(fs::read_to_string(stale).unwrap().contains("eth0"));
+}
+
+/// It was put aside, and everything that it held was lost with the next one.
+#[test]
+fn the_journal_of_another_namespace_is_left_alone() {
+    let fixture = Fixture::new();
+    fixture.open().announce(up("eth0"), None).unwrap();
+    let before = fs::read_to_string(fixture.path()).unwrap();
+    let error = Journal::open(&fixture.path(), &system(2)).unwrap_err();
+    assert!(matches!(error, Error::Elsewhere { at: None, .. }));
+    assert_eq!(fs::read_to_string(fixture.path()).unwrap(), before);
+    assert_eq!(fs::read_dir(fixture.dir.path()).unwrap().count(), 1);
+    // One that holds nothing is nobody's.
+    let mut journal = fixture.open();
+    journal.undone(1).unwrap();
+    let journal = Journal::open(&fixture.path(), &system(2)).unwrap();
+    assert!(journal.entries().is_empty());
+}
+
+/// A device that was made anew under its name has nothing to be undone.
+#[test]
+fn a_device_of_the_same_name_is_another_device() {
+    let fixture = Fixture::new();
+    let mut journal = fixture.open();
+    let (old, new) = (Some(IfIndex::new(5)), Some(IfIndex::new(6)));
+    assert!(journal.announce(up("eth0"), old).unwrap().first);
+    assert!(!journal.announce(up("eth0"), old).unwrap().first);
+    assert!(journal.announce(up("eth0"), new).unwrap().first);
+    // What does not say which is about any.
+    assert!(!journal.announce(up("eth0"), None).unwrap().first);
+    drop(journal);
+    let devices: Vec<_> = fixture.open().entries().iter().map(|e| e.device).collect();
+    assert_eq!(devices, [old, new]);
+}
+
+#[test]
+fn a_users_route_becomes_one_of_the_configuration() {
+    let route = |configured| Effect::Route {
+        dst: "10.9.0.0/16".parse().unwrap(),
+        metric: 50,
+        configured,
+    };
+    let fixture = Fixture::new();
+    let mut journal = fixture.open();
+    journal.announce(route(false), None).unwrap();
+    assert!(!journal.announce(route(true), None).unwrap().first);
+    // `routes replace` does not make it the user's.
+    assert!(!journal.announce(route(false), None).unwrap().first);
+    drop(journal);
+    let journal = fixture.open();
+    assert_eq!(journal.entries().len(), 1);
+    assert_eq!(journal.entries()[0].effect, route(true));
+}
+
+#[test]
+fn journals_of_before_are_read() {
+    let fixture = Fixture::new();
+    let text = concat!(
+        r#"{"boot":"b","netns":1}"#,
+        "\n",
+        r#"{"id":1,"effect":{"did":"route","dst":"10.9.0.0/16","metric":50}}"#,
+        "\n",
+        r#"{"id":2,"effect":{"did":"up","interface":"eth0"}}"#,
+        "\n",
+    );
+    fs::write(fixture.path(), text).unwrap();
+    let journal = fixture.open();
+    assert_eq!(journal.entries().len(), 2);
+    assert_eq!(journal.entries()[1].device, None);
+}
+
+#[test]
+fn other_instances_are_asked_what_they_hold() {
+    let fixture = Fixture::new();
+    fixture.open().announce(up("own"), None).unwrap();
+    let other = |name: &str, netns, effect| {
+        let path = Journal::path(fixture.dir.path(), name);
+        let mut journal = Journal::open(&path, &system(netns)).unwrap();
+        journal.announce(effect, None).unwrap();
+    };
+    other("second", 1, sysctl("0"));
+    other("elsewhere", 2, up("eth1"));
+    fs::write(Journal::path(fixture.dir.path(), "torn"), "nonsense\n").unwrap();
+    let held = fixture.open().of_others(&system(1)).unwrap();
+    assert_eq!(held.len(), 1);
+    assert_eq!(held[0].effect, sysctl("0"));
+}
+
+/// Half a line and then another would make the whole journal unreadable.
+#[test]
+fn a_full_disk_leaves_whole_lines() {
+    let fixture = Fixture::new();
+    let mut journal = fixture.open();
+    journal.announce(up("eth0"), None).unwrap();
+    let whole = journal.file;
+    journal.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let error = journal.announce(up("eth1"), None).unwrap_err();
+    assert!(error.to_string().contains("No space left"), "{error}");
+    assert_eq!(journal.entries().len(), 1, "not announced: not to be done");
+    // Undone all the same, or `down` would not end.
+    journal.undone(1).unwrap_err();
+    assert!(journal.entries().is_empty());
+    journal.file = whole;
+    journal.announce(up("eth2"), None).unwrap();
+    drop(journal);
+    assert_eq!(fixture.open().entries().len(), 2);
+}
+
+#[test]
+fn a_journal_that_cannot_be_begun_leaves_nothing() {
+    let fixture = Fixture::new();
+    let path = fixture.dir.path().join("file/default.journal");
+    fs::write(fixture.dir.path().join("file"), "").unwrap();
+    assert!(matches!(
+        Journal::open(&path, &system(1)),
+        Err(Error::Io { .. })
+    ));
 }
 
 #[test]
 fn a_journal_ends_when_all_is_undone() {
     let fixture = Fixture::new();
     let mut journal = fixture.open();
-    let id = journal.announce(up("eth0")).unwrap().id;
+    let id = journal.announce(up("eth0"), None).unwrap().id;
     journal.finish().unwrap();
     assert!(fixture.path().exists());
     let mut journal = fixture.open();

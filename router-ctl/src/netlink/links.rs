@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd};
 use router_common::wire::{IfIndex, MacAddr};
 use rtnetlink::{
     LinkMessageBuilder, LinkUnspec, LinkVlan,
-    packet_core::{NLM_F_CREATE, NLM_F_EXCL},
+    packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST},
     packet_route::{
         RouteNetlinkMessage,
         link::{
@@ -42,8 +42,23 @@ impl Netlink {
     /// # Errors
     /// If the kernel refuses.
     pub async fn link(&self, name: &str) -> Result<Option<Link>, Error> {
-        let links = self.links().await?;
-        Ok(links.into_iter().find(|link| link.name == name))
+        let mut request = LinkMessage::default();
+        request
+            .attributes
+            .push(LinkAttribute::IfName(name.to_owned()));
+        let answers = self
+            .transact(RouteNetlinkMessage::GetLink(request), NLM_F_REQUEST)
+            .await;
+        match answers {
+            // The kernel looks among alternative names, too.
+            Ok(answers) => Ok(answers
+                .into_iter()
+                .flatten()
+                .filter_map(link)
+                .find(|link| link.name == name)),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Makes the 802.1Q sub-interface `name` of `parent`.

@@ -28,7 +28,7 @@ use router_common::{
 pub use self::{
     diff::{Operation, diff},
     numbering::Numbering,
-    place::{Absence, Place, place},
+    place::{Absence, IEEE_8021Q, Place, place},
 };
 use crate::{config::Config, netlink::types::Tables, sysctl::Forwarding};
 

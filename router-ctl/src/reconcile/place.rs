@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// EtherType of 802.1Q tags.
-const IEEE_8021Q: u16 = 0x8100;
+pub const IEEE_8021Q: u16 = 0x8100;
 
 /// Where a network is.
 #[derive(Clone, Copy, Debug)]

@@ -60,8 +60,8 @@ fn bash_completes_commands_options_and_live_names() {
     assert_eq!(complete("router-ctl nb dev mac10 nud st"), ["stale"]);
     assert_eq!(complete("router-ctl routes get 10.9.0.1 "), ["from"]);
     assert_eq!(
-        complete("router-ctl explain RC050"),
-        ["RC0501", "RC0502", "RC0503"]
+        complete("router-ctl explain RC000"),
+        ["RC0001", "RC0002", "RC0003"]
     );
     assert_eq!(complete("router-ctl completions "), ["bash", "zsh", "fish"]);
     assert_eq!(complete("router-ctl nothing of this "), [""; 0]);

@@ -121,3 +121,22 @@ fn files() {
         codes::CONFIG_UNREADABLE
     );
 }
+
+/// `config check /dev/zero` read until memory was full.
+#[test]
+fn only_files_of_a_sensible_size_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = |path: &std::path::Path| {
+        let refused = Config::load(path).unwrap_err();
+        assert_eq!(refused.code, codes::CONFIG_UNREADABLE, "{}", path.display());
+        assert!(refused.help.is_some());
+        refused.cause.unwrap()
+    };
+    for path in ["/dev/zero".as_ref(), dir.path()] {
+        assert_eq!(refused(path), "it is not a regular file");
+    }
+    let path = dir.path().join("router.toml");
+    let file = fs::File::create(&path).unwrap();
+    file.set_len(1 << 40).unwrap();
+    assert_eq!(refused(&path), "it is longer than any configuration");
+}

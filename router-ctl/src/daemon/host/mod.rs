@@ -1,0 +1,345 @@
+//! Doing things to the system, and undoing them.
+//!
+//! Invariant: whatever is changed outside the maps goes through
+//! [`Host::perform`], which writes it to the journal first.
+//!
+//! Several instances may share a network namespace, and a forwarding sysctl has
+//! one value for all of them. What another one has done is noted in our journal
+//! as well ([`Host::claim`]), and what another one's journal holds is not undone
+//! under it: the last one to go puts back what was there before the first.
+
+mod act;
+mod rehearsal;
+mod undo;
+
+use std::path::Path;
+
+use router_common::wire::IfIndex;
+use tracing::{debug, info};
+
+pub(super) use self::rehearsal::Rehearsal;
+use super::fail;
+use crate::{
+    codes,
+    dataplane::PinDir,
+    error::{Error, Kind},
+    journal::{Announced, Effect, Entry, Journal, System},
+    netlink::{
+        self, Netlink,
+        types::{Link, RouteChange, RouteSpec, Tables},
+    },
+    sys,
+    sysctl::Sysctls,
+};
+
+/// The system, with the journal of what was done to it.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) netlink: Netlink,
+    pub(super) sysctls: Sysctls,
+    pub(super) journal: Journal,
+    pub(super) instance: String,
+    system: System,
+    /// What the journals of other instances held when they were last read.
+    others: Vec<Entry>,
+    /// Nothing is done: it is noted what would be.
+    rehearsal: Option<Rehearsal>,
+}
+
+impl Host {
+    /// The system that this process is in.
+    ///
+    /// # Errors
+    /// If the kernel does not answer, or the journal cannot be used.
+    pub(super) fn open(state_dir: &Path, instance: &str) -> Result<Self, Error> {
+        let system = System::current().map_err(|error| {
+            fail::io(codes::JOURNAL, "cannot tell which system this is", &error)
+        })?;
+        let netlink = Netlink::connect().map_err(|error| {
+            let what = "cannot talk to the kernel over netlink";
+            fail::refused(codes::NETLINK, what, &error)
+        })?;
+        let path = Journal::path(state_dir, instance);
+        let journal =
+            Journal::open(&path, &system).map_err(|error| fail::journal_of(instance, &error))?;
+        Ok(Self {
+            netlink,
+            sysctls: Sysctls::default(),
+            journal,
+            instance: instance.to_owned(),
+            system,
+            others: Vec::new(),
+            rehearsal: None,
+        })
+    }
+
+    /// Does something, journalled.
+    pub(super) async fn perform(&mut self, effect: Effect) -> Result<(), Error> {
+        if let Some(rehearsal) = &mut self.rehearsal {
+            rehearsal.would_do(&effect);
+            return Ok(());
+        }
+        info!(?effect, "doing");
+        let device = self.device_named_by(&effect).await?;
+        let announced = self.announce(effect.clone(), device)?;
+        match self.act(&effect, device).await {
+            Ok(None) => Ok(()),
+            Ok(Some(device)) => self
+                .journal
+                .made(announced.id, device)
+                .map_err(|error| fail::journal(&error)),
+            Err(error) => {
+                if announced.first {
+                    self.retract(announced.id)?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Changes a route of the main table, journalled. The inner result is the
+    /// kernel's word.
+    pub(super) async fn change_route(
+        &mut self,
+        change: RouteChange,
+        spec: &RouteSpec,
+        configured: bool,
+    ) -> Result<Result<(), netlink::Error>, Error> {
+        if change == RouteChange::Delete {
+            let deleted = self.netlink.change_route(change, spec).await;
+            if deleted.is_ok() {
+                self.forget_route(spec)?;
+            }
+            return Ok(deleted);
+        }
+        let effect = Effect::Route {
+            dst: spec.dst.trunc(),
+            metric: spec.metric,
+            configured,
+        };
+        if let Some(rehearsal) = &mut self.rehearsal {
+            rehearsal.would_do(&effect);
+            return Ok(Ok(()));
+        }
+        let announced = self.announce(effect, None)?;
+        let changed = self.netlink.change_route(change, spec).await;
+        if changed.is_err() && announced.first {
+            self.retract(announced.id)?;
+        }
+        Ok(changed)
+    }
+
+    /// Notes that a route of ours is gone.
+    fn forget_route(&mut self, spec: &RouteSpec) -> Result<(), Error> {
+        let gone: Vec<_> = self
+            .journal
+            .entries()
+            .iter()
+            .filter(|entry| is_route(&entry.effect, spec))
+            .map(|entry| entry.id)
+            .collect();
+        gone.into_iter().try_for_each(|id| self.retract(id))
+    }
+
+    /// Notes something that another effect will do along with its own.
+    pub(super) async fn note(&mut self, effect: Effect) -> Result<(), Error> {
+        if self.rehearsal.is_some() {
+            return Ok(());
+        }
+        let device = self.device_named_by(&effect).await?;
+        self.announce(effect, device).map(|_| ())
+    }
+
+    /// Notes a route of the configuration that is in its place already.
+    pub(super) fn note_route(&mut self, spec: &RouteSpec) -> Result<(), Error> {
+        let effect = Effect::Route {
+            dst: spec.dst.trunc(),
+            metric: spec.metric,
+            configured: true,
+        };
+        let ours = |entry: &Entry| entry.is_about(&effect, None);
+        if self.rehearsal.is_some() || !self.journal.entries().iter().any(ours) {
+            return Ok(());
+        }
+        self.announce(effect, None).map(|_| ())
+    }
+
+    /// Reads anew what other instances in this network namespace have done.
+    pub(super) fn ask_others(&mut self) -> Result<(), Error> {
+        self.others = self.journal.of_others(&self.system).map_err(|error| {
+            fail::io(
+                codes::JOURNAL,
+                "cannot read the journals of other instances",
+                &error,
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Something is as it has to be. If another instance has made it so, it is
+    /// noted here, too, with what was there before.
+    pub(super) fn claim(&mut self, chosen: impl Fn(&Entry) -> bool) -> Result<(), Error> {
+        if self.rehearsal.is_some() {
+            return Ok(());
+        }
+        let others = std::mem::take(&mut self.others);
+        let theirs = others
+            .iter()
+            .filter(|entry| entry.effect.is_shared() && chosen(entry));
+        let mut noted = Ok(());
+        for entry in theirs {
+            noted = noted.and(
+                self.announce(entry.effect.clone(), entry.device)
+                    .map(|_| ()),
+            );
+        }
+        self.others = others;
+        noted
+    }
+
+    /// Undoes what the journal holds from entry `from` on, the last first, and
+    /// goes on after failures, which are returned.
+    pub(super) async fn undo_from(&mut self, from: u64) -> Vec<Error> {
+        self.undo_where(|entry| entry.id >= from).await
+    }
+
+    /// Undoes the entries that are chosen, the last first.
+    pub(super) async fn undo_where(&mut self, chosen: impl Fn(&Entry) -> bool) -> Vec<Error> {
+        let entries: Vec<Entry> = self.journal.entries().to_vec();
+        let chosen = entries.iter().rev().filter(|entry| chosen(entry));
+        if self.rehearsal.is_some() {
+            return self.rehearse_undoing(chosen).await;
+        }
+        let mut failures = Vec::new();
+        failures.extend(self.ask_others().err());
+        let mut unwritten = Vec::new();
+        for entry in chosen {
+            debug!(effect = ?entry.effect, "undoing");
+            let undone = if self.is_held_by_others(entry) {
+                info!(effect = ?entry.effect, "another instance has use for it: left as it is");
+                Ok(())
+            } else {
+                self.undo(entry).await
+            };
+            match undone {
+                Ok(()) => unwritten.extend(self.retract(entry.id).err()),
+                Err(error) => failures.push(error),
+            }
+        }
+        // A journal in which nothing is left is removed: nothing need be
+        // written for that.
+        if !self.journal.entries().is_empty() {
+            failures.extend(unwritten);
+        }
+        failures
+    }
+
+    fn is_held_by_others(&self, entry: &Entry) -> bool {
+        let same = |other: &Entry| other.is_about(&entry.effect, entry.device);
+        entry.effect.is_shared() && self.others.iter().any(same)
+    }
+
+    /// The device of this name.
+    pub(super) async fn link(&self, name: &str) -> Result<Option<Link>, Error> {
+        let found = self
+            .netlink
+            .link(name)
+            .await
+            .map_err(|error| unreadable(&error))?;
+        Ok(found.filter(|link| !self.is_rehearsed_gone(link.ifindex)))
+    }
+
+    /// The device of this number.
+    async fn link_of(&self, device: IfIndex) -> Result<Option<Link>, Error> {
+        let links = self
+            .netlink
+            .links()
+            .await
+            .map_err(|error| unreadable(&error))?;
+        Ok(links.into_iter().find(|link| link.ifindex == device))
+    }
+
+    async fn number_of(&self, name: &str) -> Result<Option<IfIndex>, Error> {
+        Ok(self.link(name).await?.map(|link| link.ifindex))
+    }
+
+    async fn device_named_by(&self, effect: &Effect) -> Result<Option<IfIndex>, Error> {
+        match effect.device() {
+            Some(name) => self.number_of(name).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Devices and addresses: routes may be many.
+    pub(super) async fn devices(&self) -> Result<Tables, Error> {
+        let failed = |error| unreadable(&error);
+        let mut tables = Tables {
+            links: self.netlink.links().await.map_err(failed)?,
+            addresses: self.netlink.addresses().await.map_err(failed)?,
+            ..Tables::default()
+        };
+        self.leave_out_the_gone(&mut tables);
+        Ok(tables)
+    }
+
+    /// Everything.
+    pub(super) async fn tables(&self) -> Result<Tables, Error> {
+        let mut tables = self
+            .netlink
+            .tables()
+            .await
+            .map_err(|error| unreadable(&error))?;
+        self.leave_out_the_gone(&mut tables);
+        Ok(tables)
+    }
+
+    fn announce(&mut self, effect: Effect, device: Option<IfIndex>) -> Result<Announced, Error> {
+        self.journal
+            .announce(effect, device)
+            .map_err(|error| fail::journal(&error))
+    }
+
+    /// Notes that an effect is undone, or did not come about.
+    pub(super) fn retract(&mut self, id: u64) -> Result<(), Error> {
+        self.journal
+            .undone(id)
+            .map_err(|error| fail::journal(&error))
+    }
+
+    fn pins(&self, bpffs: &Path) -> PinDir {
+        PinDir::new(bpffs, &self.instance)
+    }
+
+    /// Ends the journal, if everything in it is undone.
+    pub(super) fn finish(self) -> Result<(), Error> {
+        self.journal.finish().map_err(|error| fail::journal(&error))
+    }
+}
+
+fn is_route(effect: &Effect, spec: &RouteSpec) -> bool {
+    matches!(effect, Effect::Route { dst, metric, .. }
+        if *dst == spec.dst.trunc() && (spec.metric == 0 || *metric == spec.metric))
+}
+
+fn refused(message: String, error: &netlink::Error) -> Error {
+    fail::refused(codes::INTERFACE_REFUSED, message, error)
+}
+
+/// Switches an offload, and looks whether it obeys: drivers may answer yes and
+/// do nothing.
+fn set_offload(interface: &str, offload: sys::Offload, on: bool) -> Result<(), Error> {
+    let word = if on { "on" } else { "off" };
+    let what = || format!("cannot switch {} of {interface} {word}", offload.name());
+    let failed = |error: std::io::Error| fail::io(codes::OFFLOAD, what(), &error);
+    sys::set_offload(interface, offload, on).map_err(failed)?;
+    if sys::offload(interface, offload).map_err(failed)? != on {
+        return Err(Error::new(Kind::Failed, codes::OFFLOAD, what())
+            .cause("the driver leaves it as it is")
+            .help(format!("ethtool -k {interface} shows what is fixed")));
+    }
+    Ok(())
+}
+
+fn unreadable(error: &netlink::Error) -> Error {
+    fail::refused(codes::NETLINK, "cannot read the kernel's tables", error)
+}
