@@ -1,5 +1,5 @@
 //! The system calls that have no safe wrapper: ethtool's ioctl, `mount`,
-//! `statfs`, and the cookie of a network namespace.
+//! `statfs`, the length of a jiffy, and the cookie of a network namespace.
 //!
 //! Invariant: the only unsafe code of this crate. Every function here is safe
 //! to call with any argument.
@@ -17,6 +17,7 @@ use std::{
         unix::{ffi::OsStrExt as _, net::UnixDatagram},
     },
     path::Path,
+    time::Duration,
 };
 
 /// `struct ethtool_value` (include/uapi/linux/ethtool.h).
@@ -179,6 +180,30 @@ pub fn unmount(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// How long a jiffy is on this kernel: `TICK_NSEC`, which is what it answers as
+/// the resolution of its coarse clocks (`posix_get_coarse_res`,
+/// kernel/time/posix-timers.c). 1 to 10 ms.
+///
+/// # Errors
+/// If the kernel does not say.
+pub fn jiffy() -> io::Result<Duration> {
+    let mut resolution = MaybeUninit::<libc::timespec>::uninit();
+    // SAFETY: the kernel writes no more than a timespec.
+    let status =
+        unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, resolution.as_mut_ptr()) };
+    if status < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call succeeded, so the kernel has filled it.
+    let resolution = unsafe { resolution.assume_init() };
+    match u32::try_from(resolution.tv_nsec) {
+        Ok(nanoseconds @ 1..=999_999_999) if resolution.tv_sec == 0 => {
+            Ok(Duration::from_nanos(nanoseconds.into()))
+        }
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
 /// The number of this network namespace, which no other gets before the next
 /// boot. 0 on kernels that have none (before 5.14).
 ///
@@ -220,6 +245,14 @@ mod tests {
     fn procfs_is_no_bpffs() {
         assert!(!is_bpffs(Path::new("/proc")).unwrap());
         assert!(is_bpffs(Path::new("/proc/no such file")).is_err());
+    }
+
+    /// HZ is 100 to 1000 on every kernel there is.
+    #[test]
+    fn a_jiffy_is_one_to_ten_milliseconds() {
+        let jiffy = jiffy().unwrap();
+        let range = Duration::from_micros(999)..=Duration::from_millis(10);
+        assert!(range.contains(&jiffy), "{jiffy:?}");
     }
 
     #[test]

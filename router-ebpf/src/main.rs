@@ -22,7 +22,10 @@ use aya_ebpf::{
     macros::xdp,
     programs::XdpContext,
 };
-use router_common::datapath::{Packet as _, Verdict, route};
+use router_common::{
+    abi::{MapBytes as _, Renewal},
+    datapath::{Packet as _, Verdict, route},
+};
 
 use crate::{
     packet::{Frame, Linear, MultiBuffer, Shape},
@@ -39,6 +42,18 @@ fn router(ctx: XdpContext) -> u32 {
 #[xdp(frags)]
 fn router_frags(ctx: XdpContext) -> u32 {
     run::<MultiBuffer>(ctx)
+}
+
+/// Not on any trunk: the daemon runs it every second (BPF_PROG_TEST_RUN) with
+/// two durations in place of a frame, because only here jiffies can be read.
+#[xdp]
+fn renew_lease(ctx: XdpContext) -> u32 {
+    let frame = Frame::<Linear>::new(&ctx);
+    let renewed = frame.header(0).is_some_and(|bytes| {
+        let control = Renewal::from_bytes(bytes).at(tables::jiffies());
+        maps::CONTROL.set(0, control, 0).is_ok()
+    });
+    if renewed { XDP_PASS } else { XDP_ABORTED }
 }
 
 #[inline(always)]

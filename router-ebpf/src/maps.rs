@@ -2,7 +2,7 @@
 //! readers: the table in `router_common::abi`.
 //!
 //! BTF maps, so that bpftool too can load the object and dump the maps with
-//! field names. Capacities of `INGRESS` and `PAIRS` are the largest there can
+//! field names. Capacities of `INGRESS`, `NETWORKS` and `PAIRS` are the largest there can
 //! be; the loader sets smaller ones.
 
 use aya_ebpf::{
@@ -12,8 +12,8 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use router_common::abi::{
-    Counter, Egress, Ingress, LocalAddress, MAX_DENSE_NETWORKS, MAX_LOCALS, MAX_NETWORKS,
-    MAX_REASONS, MAX_TRUNKS, VIDS,
+    Control, Counter, Egress, Ingress, LocalAddress, MAX_DENSE_NETWORKS, MAX_LOCALS, MAX_NETWORKS,
+    MAX_REASONS, MAX_TRUNKS, NetworkName, VIDS,
 };
 
 /// Hash elements are freed after a grace period: a reader never sees one that
@@ -33,6 +33,13 @@ pub(crate) static LOCALS: HashMap<LocalAddress, u8, { MAX_LOCALS as usize }, NO_
 
 #[btf_map]
 pub(crate) static TX_PORTS: DevMapHash<{ MAX_TRUNKS as usize }> = DevMapHash::new();
+
+#[btf_map]
+pub(crate) static CONTROL: Array<Control, 1> = Array::new();
+
+/// No program reads it: who restarts the daemon and who uses bpftool does.
+#[btf_map]
+pub(crate) static NETWORKS: Array<NetworkName, { MAX_NETWORKS as usize }> = Array::new();
 
 #[btf_map]
 pub(crate) static VERDICTS: PerCpuArray<Counter, { MAX_REASONS as usize }> = PerCpuArray::new();

@@ -20,16 +20,16 @@ use aya_ebpf::{
         bpf_fib_lookup__bindgen_ty_2 as Class, bpf_fib_lookup__bindgen_ty_3 as Source,
         bpf_fib_lookup__bindgen_ty_4 as Destination, bpf_fib_lookup__bindgen_ty_5 as Table,
     },
-    helpers::bpf_fib_lookup,
+    helpers::{bpf_fib_lookup, bpf_jiffies64},
     programs::XdpContext,
 };
 use router_common::{
-    abi::{Egress, Ingress, LocalAddress, ingress_index},
+    abi::{Control, Egress, Ingress, LocalAddress, ingress_index},
     datapath::{FibQuery, NextHop, Reason, Tables},
     wire::{IfIndex, MacAddr, TrunkSlot, Vid},
 };
 
-use crate::maps::{EGRESS, INGRESS, LOCALS, TRUNK_SLOT, TX_PORTS};
+use crate::maps::{CONTROL, EGRESS, INGRESS, LOCALS, TRUNK_SLOT, TX_PORTS};
 
 /// include/linux/socket.h
 const AF_INET: u8 = 2;
@@ -76,6 +76,16 @@ impl Tables for KernelTables<'_> {
     }
 
     #[inline(always)]
+    fn control(&self) -> Option<Control> {
+        CONTROL.get(0).copied()
+    }
+
+    #[inline(always)]
+    fn now(&self) -> u64 {
+        jiffies()
+    }
+
+    #[inline(always)]
     fn ingress(&self, vid: Vid) -> Option<&Ingress> {
         INGRESS.get(ingress_index(TRUNK_SLOT.load(), vid.get()))
     }
@@ -118,6 +128,13 @@ impl Tables for KernelTables<'_> {
             || code == i64::from(BPF_FIB_LKUP_RET_NO_NEIGH);
         known.then_some(IfIndex::new(params.ifindex))
     }
+}
+
+/// The kernel's clock. The JIT puts a load of `jiffies` in place of the call.
+#[inline(always)]
+pub(crate) fn jiffies() -> u64 {
+    // SAFETY: takes nothing, changes nothing.
+    unsafe { bpf_jiffies64() }
 }
 
 /// What the helper's return code says (net/core/filter.c).

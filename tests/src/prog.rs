@@ -17,6 +17,7 @@
 //! same packet is asked at those devices, row by row.
 
 mod counters;
+mod lease;
 mod networks;
 mod object;
 mod oracle;

@@ -40,7 +40,7 @@ fn the_verifier_takes_both_programs() {
     let Some(mut object) = object("the_verifier_takes_both_programs") else {
         return;
     };
-    for program in [names::PROGRAM, names::PROGRAM_FRAGS] {
+    for program in [names::PROGRAM, names::PROGRAM_FRAGS, names::PROGRAM_RENEW] {
         let (verified, size) = object
             .verify(program)
             .unwrap_or_else(|e| panic!("{program}: {e:?}"));
@@ -92,6 +92,7 @@ fn bpftool_knows_the_fields() {
         (names::VERDICTS, ["\"packets\"", "\"bytes\""]),
         (names::PAIRS, ["\"packets\"", "\"bytes\""]),
         (names::INGRESS, ["\"ifindex\"", "\"prefixes4\""]),
+        (names::CONTROL, ["\"cache_lease\"", "\"direct_lease\""]),
     ] {
         let id = object.map_id(name).expect("an id").to_string();
         let key = ["0", "0", "0", "0"];

@@ -11,23 +11,29 @@
 //! | `EGRESS` | hash | ifindex of a sub-interface | [`Egress`] | daemon | XDP, every lookup |
 //! | `LOCALS` | hash | [`LocalAddress`] | `u8` (unused) | daemon | XDP, sources outside the network's prefixes |
 //! | `TX_PORTS` | devmap hash | trunk slot | ifindex of the trunk | daemon | XDP, second trunk only |
+//! | `CONTROL` | array | 0 | [`Control`] | `renew_lease`, run by the daemon | XDP, every IP frame |
+//! | `NETWORKS` | array | network id | [`NetworkName`] | daemon | daemon after a restart, bpftool |
 //! | `VERDICTS` | per-CPU array | [`Reason`](crate::datapath::Reason) number | [`Counter`] | XDP | daemon, bpftool |
 //! | `PAIRS` | per-CPU array | [`pair_index`] | [`Counter`] | XDP | daemon, bpftool |
 
 mod bytes;
+mod control;
 mod counter;
 mod egress;
 mod ingress;
 mod local;
+mod name;
 
 pub use bytes::MapBytes;
+pub use control::{Control, Renewal};
 pub use counter::{Counter, pair_index, pair_stride};
 pub use egress::{Egress, egress_flags};
 pub use ingress::{Ingress, Prefix4, Prefix6, ingress_flags};
 pub use local::LocalAddress;
+pub use name::NetworkName;
 
 /// Version of every layout in this folder. Part of the pin path.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Trunks of one instance, and so slots of `TX_PORTS`.
 pub const MAX_TRUNKS: u32 = 8;
@@ -60,12 +66,18 @@ pub mod names {
     pub const LOCALS: &str = "LOCALS";
     /// Trunk slot -> device, for `XDP_REDIRECT`.
     pub const TX_PORTS: &str = "TX_PORTS";
+    /// The leases.
+    pub const CONTROL: &str = "CONTROL";
+    /// Network id -> name.
+    pub const NETWORKS: &str = "NETWORKS";
     /// Frames that were not forwarded, by reason.
     pub const VERDICTS: &str = "VERDICTS";
     /// Frames that were forwarded, by network pair.
     pub const PAIRS: &str = "PAIRS";
     /// Every map of the object, in the order in which the daemon creates them.
-    pub const MAPS: [&str; 6] = [INGRESS, EGRESS, LOCALS, TX_PORTS, VERDICTS, PAIRS];
+    pub const MAPS: [&str; 8] = [
+        INGRESS, EGRESS, LOCALS, TX_PORTS, CONTROL, NETWORKS, VERDICTS, PAIRS,
+    ];
 
     /// `.rodata`, `u32`: the slot of the trunk this program is attached to.
     pub const TRUNK_SLOT: &str = "TRUNK_SLOT";
@@ -81,6 +93,10 @@ pub mod names {
     /// the kernel refuses (EINVAL) an array devmap to programs that differ in
     /// `xdp.frags` (`map_type_contains_progs`, include/linux/bpf.h).
     pub const PROGRAM_FRAGS: &str = "router_frags";
+    /// Renews the leases. Attached to nothing: the daemon runs it with a
+    /// [`Renewal`](super::Renewal), because only the kernel knows the time in
+    /// jiffies.
+    pub const PROGRAM_RENEW: &str = "renew_lease";
 }
 
 /// Index of (`slot`, `vid`) in `INGRESS`.

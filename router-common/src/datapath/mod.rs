@@ -1,8 +1,8 @@
 //! What happens to one frame, from its first byte to its verdict.
 //!
 //! ```text
-//! parse -> ingress -> L3 checks -> source -> [flow] -> lookup -> egress checks -> rewrite -> verdict
-//! '------------------------------- decide: reads --------------------------------' '- writes -'
+//! parse -> lease -> ingress -> L3 checks -> source -> [flow] -> lookup -> egress checks -> rewrite -> verdict
+//! '------------------------------- decide: reads -----------------------------------------' '- writes -'
 //! ```
 //!
 //! [`route`] is written once. In the kernel, [`Packet`] is the XDP context and
@@ -27,6 +27,7 @@
 mod ipv4;
 mod ipv6;
 mod l4;
+mod lease;
 mod lookup;
 mod packet;
 mod parse;
@@ -66,6 +67,7 @@ pub fn route<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Verdict {
 #[inline(always)]
 pub fn decide<P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Forward, Reason> {
     let frame = parse::parse_frame(packet)?;
+    lease::check_lease(tables)?;
     let ingress = lookup::lookup_ingress(&frame, tables)?;
     match frame.layer3 {
         Layer3::V4 => {

@@ -2,7 +2,7 @@
 
 use super::Reason;
 use crate::{
-    abi::{Egress, Ingress, LocalAddress},
+    abi::{Control, Egress, Ingress, LocalAddress},
     wire::{IfIndex, IpProto, MacAddr, TrunkSlot, Vid},
 };
 
@@ -48,6 +48,12 @@ pub struct NextHop {
 pub trait Tables {
     /// The trunk that this program serves.
     fn trunk(&self) -> TrunkSlot;
+
+    /// The leases; `None` cannot be.
+    fn control(&self) -> Option<Control>;
+
+    /// The kernel's clock, jiffies64.
+    fn now(&self) -> u64;
 
     /// The network of `vid` on this trunk.
     fn ingress(&self, vid: Vid) -> Option<&Ingress>;

@@ -170,6 +170,11 @@ reasons! {
     /// headroom.
     NoHeadroom = 45, "no-headroom";
 
+    // The daemon
+    /// No daemon has renewed the lease for as long as `direct_lease` says, so
+    /// the maps may be wrong by now. Start it: `router-ctl run`.
+    LeaseExpired = 50, "lease-expired";
+
     /// A bounds check failed that had held before. Cannot happen; a bug.
     Internal = 63, "internal";
 }

@@ -221,3 +221,33 @@ fn second_prefix_counts() {
         Reason::LocalSource,
     );
 }
+
+/// Operations case 1: past the lease everything that would be forwarded passes
+/// up, and nothing else of the maps is believed either.
+#[test]
+fn nothing_is_forwarded_past_the_lease() {
+    for (frame, to) in [
+        (v4_between(A, B), B),
+        (v6_between(A, B), B),
+        (v4_between(A, N), N),
+        (v4_between(A, C), C),
+    ] {
+        let mut tables = MemoryTables::new();
+        let mut packet = MemoryPacket::new(&frame.build());
+        let verdict = route(&mut packet, &tables);
+        assert!(
+            matches!(verdict, Verdict::Transmit(_) | Verdict::Redirect(..)),
+            "before it ends: {verdict:?}"
+        );
+        assert_eq!(packet.frame(), frame.forwarded(to).build());
+        let asked = tables.asked().len();
+        tables.now = tables.control.direct_lease;
+        assert_passes(&tables, "at its end", &frame.build(), Reason::LeaseExpired);
+        tables.ingress.clear();
+        assert_passes(&tables, "unknown VID", &frame.build(), Reason::LeaseExpired);
+        tables.control = router_common::abi::Control::default();
+        tables.now = 0;
+        assert_passes(&tables, "never given", &frame.build(), Reason::LeaseExpired);
+        assert_eq!(tables.asked().len(), asked, "the FIB is not asked");
+    }
+}

@@ -4,7 +4,7 @@
 use std::{cell::RefCell, collections::BTreeMap, net::IpAddr};
 
 use router_common::{
-    abi::{Egress, Ingress, LocalAddress, Prefix4, Prefix6, egress_flags, ingress_flags},
+    abi::{Control, Egress, Ingress, LocalAddress, Prefix4, Prefix6, egress_flags, ingress_flags},
     datapath::{FibQuery, NextHop, NoHeadroom, Packet, Reason, Tables},
     wire::{IfIndex, MacAddr, NetworkId, TrunkSlot, Vid},
 };
@@ -157,6 +157,18 @@ fn question<A: Into<IpAddr> + Copy>(query: &FibQuery<A>) -> Question {
 impl Tables for Maps<'_> {
     fn trunk(&self) -> TrunkSlot {
         TrunkSlot::new(self.world.trunk)
+    }
+
+    /// The daemon lives: the lease has tests of its own.
+    fn control(&self) -> Option<Control> {
+        Some(Control {
+            cache_lease: 0,
+            direct_lease: u64::MAX,
+        })
+    }
+
+    fn now(&self) -> u64 {
+        0
     }
 
     fn ingress(&self, vid: Vid) -> Option<&Ingress> {

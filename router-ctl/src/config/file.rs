@@ -12,6 +12,8 @@ use super::diagnostic::Span;
 #[derive(Debug)]
 pub(super) struct File {
     pub(super) policy_default: Option<Spanned<String>>,
+    /// Seconds.
+    pub(super) direct_lease: Option<Spanned<i64>>,
     /// `None`: not a list, which has been reported.
     pub(super) trunks: Option<Vec<Trunk>>,
     /// `None`: not a list, which has been reported.

@@ -16,7 +16,7 @@ mod tests;
 mod validate;
 mod words;
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use router_common::wire::Vid;
@@ -44,6 +44,44 @@ pub struct Config {
     pub networks: Vec<Network>,
     /// Static routes, installed with `proto router-ctl`.
     pub routes: Vec<StaticRoute>,
+    /// How long XDP goes on without a daemon.
+    pub direct_lease: DirectLease,
+}
+
+/// For how long XDP believes what a daemon that has died or hangs once told it.
+/// After that the kernel forwards everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DirectLease {
+    seconds: u32,
+}
+
+impl DirectLease {
+    /// Fewest seconds: it is renewed every second, and a machine under load may
+    /// be late.
+    pub const SHORTEST: u32 = 5;
+    /// Most seconds: a day.
+    pub const LONGEST: u32 = 86400;
+
+    /// A lease of this many seconds; `None`: out of range.
+    #[must_use]
+    pub fn from_seconds(seconds: i64) -> Option<Self> {
+        let seconds = u32::try_from(seconds).ok()?;
+        (Self::SHORTEST..=Self::LONGEST)
+            .contains(&seconds)
+            .then_some(Self { seconds })
+    }
+
+    /// Its length.
+    #[must_use]
+    pub fn duration(self) -> Duration {
+        Duration::from_secs(self.seconds.into())
+    }
+}
+
+impl Default for DirectLease {
+    fn default() -> Self {
+        Self { seconds: 60 }
+    }
 }
 
 /// A NIC that carries the networks.

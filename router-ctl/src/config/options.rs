@@ -64,6 +64,7 @@ pub(super) fn read(options: &Options, wrong: &mut Diagnostics) -> (String, File)
         .collect();
     let file = File {
         policy_default: None,
+        direct_lease: None,
         trunks: Some(trunks),
         networks: Some(networks),
         routes: routes

@@ -35,6 +35,7 @@ pub(super) fn read(text: &str, wrong: &mut Diagnostics) -> Option<File> {
     let span = tree.span();
     let mut top = Section::new(&TOP, tree.get_ref(), span, wrong);
     let policy_default = top.string("policy_default");
+    let direct_lease = top.integer("direct_lease");
     top.not_yet();
     let trunks = top.list("trunk", &TRUNK, |entry| Trunk {
         interface: entry.required("interface"),
@@ -64,6 +65,7 @@ pub(super) fn read(text: &str, wrong: &mut Diagnostics) -> Option<File> {
     });
     Some(File {
         policy_default,
+        direct_lease,
         trunks,
         networks,
         routes: routes.unwrap_or_default(),
@@ -83,6 +85,7 @@ const TOP: Keys = Keys {
     section: "the file",
     keys: &[
         "policy_default",
+        "direct_lease",
         "trunk",
         "network",
         "route",

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::{mpsc, oneshot};
@@ -23,6 +23,9 @@ use crate::{
     sys::{self, Offload},
     sysctl::Forwarding,
 };
+
+/// How long what is cached may be used without a sign of life.
+const CACHE_LEASE: Duration = Duration::from_secs(5);
 
 /// What the engine and the API share.
 #[derive(Debug)]
@@ -108,6 +111,8 @@ pub(super) struct Engine {
     stand_in: bool,
     /// What the maps hold.
     contents: Contents,
+    /// It is what they should.
+    current: bool,
 }
 
 impl Engine {
@@ -117,12 +122,19 @@ impl Engine {
             host,
             stand_in,
             contents: Contents::default(),
+            current: false,
         }
     }
 
     /// Reads everything and puts the maps right. `false`: a map could not be
     /// written, so try again.
     pub(super) async fn resync(&mut self) -> Result<bool, Error> {
+        let done = self.put_right().await;
+        self.current = matches!(done, Ok(true));
+        done
+    }
+
+    async fn put_right(&mut self) -> Result<bool, Error> {
         let config = self.shared.config();
         let tables = self.host.netlink.tables().await.map_err(|error| {
             fail::refused(codes::NETLINK, "cannot read the kernel's tables", &error)
@@ -179,6 +191,20 @@ impl Engine {
             Ok(forwarding) => forwarding != known.kernel.forwarding,
             // The resync says it.
             Err(_) => true,
+        }
+    }
+
+    /// Says for a while that the maps are right. Not while they are not: after
+    /// the long lease the kernel takes everything, and loses nothing.
+    pub(super) fn renew_leases(&self) {
+        if !self.current {
+            return;
+        }
+        let direct = self.shared.config().direct_lease.duration();
+        if let Some(dataplane) = self.shared.dataplane().as_mut()
+            && let Err(error) = dataplane.renew_leases(CACHE_LEASE, direct)
+        {
+            warn!(%error, "the lease could not be renewed");
         }
     }
 
@@ -305,6 +331,14 @@ mod tests {
                 });
             }
             self.memory.apply(operation)
+        }
+
+        fn renew_leases(
+            &mut self,
+            cache: Duration,
+            direct: Duration,
+        ) -> Result<(), dataplane::Error> {
+            self.memory.renew_leases(cache, direct)
         }
 
         fn attach(&mut self, request: &Attach) -> Result<Attachment, dataplane::Error> {

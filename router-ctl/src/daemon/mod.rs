@@ -199,6 +199,7 @@ async fn bring_up(engine: &mut Engine, loaded: &Loaded, options: &Options) -> Re
     *shared.dataplane() = Some(dataplane);
     // Filled before the first packet is decided upon.
     engine.resync().await?;
+    engine.renew_leases();
     attach::attach_all(&shared, &mut engine.host).await?;
     engine.ready();
     engine.resync().await?;
@@ -237,7 +238,10 @@ async fn serve(
                 }
             },
             () = changes.notified() => stale = true,
-            _ = sysctls.tick() => stale |= engine.sysctls_changed(),
+            _ = sysctls.tick() => {
+                engine.renew_leases();
+                stale |= engine.sysctls_changed();
+            }
             () = sleep_until(rested), if stale => {
                 let begun = Instant::now();
                 stale = match engine.resync().await {

@@ -56,6 +56,7 @@ fn config() -> Config {
             metric: None,
             src: None,
         }],
+        ..Config::default()
     }
 }
 

@@ -3,20 +3,21 @@
 use std::{
     collections::BTreeMap,
     os::fd::{AsFd as _, BorrowedFd},
+    time::Duration,
 };
 
 use aya::{
-    Ebpf, EbpfLoader,
+    Ebpf, EbpfLoader, TestRun as _, TestRunOptions,
     programs::{ProgramError, Xdp, XdpMode, links::FdLink, loaded_programs},
 };
 use router_common::{
-    abi::{VIDS, names, pair_stride},
+    abi::{MapBytes as _, Renewal, VIDS, names, pair_stride},
     wire::TrunkSlot,
 };
 use tracing::{debug, warn};
 
 use super::{Attach, Attachment, Counters, Dataplane, Error, Layout, maps::Maps};
-use crate::reconcile::Operation;
+use crate::{reconcile::Operation, sys};
 
 /// The XDP object, part of this binary.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/router.o"));
@@ -26,11 +27,20 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), 
 /// (veth: 3498 bytes on 4 KiB pages); below this it is above no driver's.
 const LINEAR_MTU: u32 = 3400;
 
+/// Bytes of the frame that `renew_lease` is run with.
+const SHORTEST_FRAME: usize = 64;
+
+/// `enum xdp_action` (include/uapi/linux/bpf.h).
+const XDP_PASS: u32 = 2;
+
 /// Maps and programs in the kernel, as long as this lives.
 #[derive(Debug)]
 pub struct XdpDataplane {
     layout: Layout,
     maps: Maps,
+    /// For `renew_lease`, which is attached to nothing.
+    renewal: Ebpf,
+    jiffy: Duration,
     trunks: BTreeMap<TrunkSlot, Trunk>,
 }
 
@@ -50,14 +60,20 @@ impl XdpDataplane {
     /// # Errors
     /// If the kernel refuses.
     pub fn open(layout: Layout) -> Result<Self, Error> {
-        let slot = TrunkSlot::new(0);
-        let mut first = load(&layout, slot)?;
+        let mut renewal = load(&layout, TrunkSlot::new(0))?;
         let networks = u16::try_from(layout.networks).unwrap_or(u16::MAX);
-        let maps = Maps::take(&mut first.ebpf, networks)?;
+        let maps = Maps::take(&mut renewal, networks)?;
+        load_program(&mut renewal, names::PROGRAM_RENEW)?;
+        let jiffy = sys::jiffy().map_err(|error| Error::Program {
+            program: names::PROGRAM_RENEW,
+            reason: error.to_string(),
+        })?;
         Ok(Self {
             layout,
             maps,
-            trunks: [(slot, first)].into(),
+            renewal,
+            jiffy,
+            trunks: BTreeMap::new(),
         })
     }
 
@@ -66,7 +82,11 @@ impl XdpDataplane {
         use std::collections::btree_map::Entry;
         Ok(match self.trunks.entry(slot) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(load(&self.layout, slot)?),
+            Entry::Vacant(entry) => entry.insert(Trunk {
+                ebpf: load(&self.layout, slot)?,
+                program: None,
+                link: None,
+            }),
         })
     }
 }
@@ -74,6 +94,34 @@ impl XdpDataplane {
 impl Dataplane for XdpDataplane {
     fn apply(&mut self, operation: &Operation) -> Result<(), Error> {
         self.maps.apply(operation)
+    }
+
+    fn renew_leases(&mut self, cache: Duration, direct: Duration) -> Result<(), Error> {
+        const NAME: &str = names::PROGRAM_RENEW;
+        let jiffies = |time: Duration| {
+            let jiffies = time.as_nanos().div_ceil(self.jiffy.as_nanos());
+            u64::try_from(jiffies).unwrap_or(u64::MAX / 2)
+        };
+        let renewal = Renewal {
+            cache: jiffies(cache),
+            direct: jiffies(direct),
+        };
+        // The kernel takes no frame that is shorter than Ethernet's shortest.
+        let mut frame = [0; SHORTEST_FRAME];
+        for (to, from) in frame.iter_mut().zip(renewal.to_bytes()) {
+            *to = from;
+        }
+        let run = xdp(&mut self.renewal, NAME)?.test_run(TestRunOptions {
+            data_in: Some(&frame),
+            ..TestRunOptions::default()
+        });
+        match run.map_err(|error| refused(NAME, &error))?.return_value {
+            XDP_PASS => Ok(()),
+            action => Err(Error::Program {
+                program: NAME,
+                reason: format!("it answered {action}"),
+            }),
+        }
     }
 
     fn attach(&mut self, request: &Attach) -> Result<Attachment, Error> {
@@ -109,24 +157,17 @@ impl Trunk {
         } else {
             names::PROGRAM
         };
-        let chosen = match self.load_program(fitting) {
+        let chosen = match load_program(&mut self.ebpf, fitting) {
             Err(error) if fitting == names::PROGRAM_FRAGS => {
                 // Before 5.18. Some drivers take large frames linear.
                 warn!(%error, "no multi-buffer XDP for an MTU of {mtu}");
-                self.load_program(names::PROGRAM)?;
+                load_program(&mut self.ebpf, names::PROGRAM)?;
                 names::PROGRAM
             }
             result => result.map(|()| fitting)?,
         };
         self.program = Some(chosen);
         Ok(chosen)
-    }
-
-    fn load_program(&mut self, name: &'static str) -> Result<(), Error> {
-        match xdp(&mut self.ebpf, name)?.load() {
-            Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
-            Err(error) => Err(refused(name, &error)),
-        }
     }
 
     fn attach(&mut self, name: &'static str, request: &Attach) -> Result<Attachment, Error> {
@@ -163,9 +204,17 @@ impl Trunk {
     }
 }
 
+/// Loads a program of the object, if it is not loaded.
+fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<(), Error> {
+    match xdp(ebpf, name)?.load() {
+        Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
+        Err(error) => Err(refused(name, &error)),
+    }
+}
+
 /// Loads the object for one trunk. The first makes the maps and pins them, the
 /// others find them there.
-fn load(layout: &Layout, slot: TrunkSlot) -> Result<Trunk, Error> {
+fn load(layout: &Layout, slot: TrunkSlot) -> Result<Ebpf, Error> {
     let slot = u32::from(slot.get());
     let stride = pair_stride(layout.networks);
     // Arrays are as large as they are told: no more than there is use for.
@@ -181,18 +230,14 @@ fn load(layout: &Layout, slot: TrunkSlot) -> Result<Trunk, Error> {
         .override_global(names::TRUNK_SLOT, &slot, true)
         .override_global(names::PAIR_STRIDE, &stride, true)
         .map_max_entries(names::INGRESS, ingress)
+        .map_max_entries(names::NETWORKS, layout.networks.next_power_of_two())
         .map_max_entries(names::PAIRS, pairs);
     for name in names::MAPS {
         loader.map_pin_path(name, layout.pins.join(name));
     }
-    let ebpf = loader
+    loader
         .load(OBJECT)
-        .map_err(|error| Error::Object(chain(&error)))?;
-    Ok(Trunk {
-        ebpf,
-        program: None,
-        link: None,
-    })
+        .map_err(|error| Error::Object(chain(&error)))
 }
 
 fn xdp<'e>(ebpf: &'e mut Ebpf, name: &'static str) -> Result<&'e mut Xdp, Error> {

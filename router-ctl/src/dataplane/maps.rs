@@ -2,10 +2,10 @@
 
 use aya::{
     Ebpf,
-    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, xdp::DevMapHash},
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues, xdp::DevMapHash},
 };
 use router_common::{
-    abi::{Counter, Egress, Ingress, MapBytes as _, names, pair_index, pair_stride},
+    abi::{Counter, Egress, Ingress, MapBytes as _, NetworkName, names, pair_index, pair_stride},
     datapath::Reason,
     wire::NetworkId,
 };
@@ -22,6 +22,7 @@ pub(super) struct Maps {
     egress: HashMap<MapData, u32, [u8; Egress::SIZE]>,
     locals: HashMap<MapData, [u8; 16], u8>,
     ports: DevMapHash<MapData>,
+    names: Array<MapData, [u8; NetworkName::SIZE]>,
     verdicts: PerCpuArray<MapData, [u8; 16]>,
     pairs: PerCpuArray<MapData, [u8; 16]>,
     networks: u16,
@@ -43,6 +44,7 @@ impl Maps {
             egress: take(ebpf, names::EGRESS)?,
             locals: take(ebpf, names::LOCALS)?,
             ports: take(ebpf, names::TX_PORTS)?,
+            names: take(ebpf, names::NETWORKS)?,
             verdicts: take(ebpf, names::VERDICTS)?,
             pairs: take(ebpf, names::PAIRS)?,
             networks,
@@ -80,7 +82,43 @@ impl Maps {
             Operation::ClearPort(slot) => {
                 removed(self.ports.remove(u32::from(slot.get())), names::TX_PORTS)
             }
+            Operation::SetName(id, name) => self.set_name(*id, *name),
         }
+    }
+
+    fn set_name(&mut self, id: NetworkId, name: NetworkName) -> Result<(), Error> {
+        let index = u32::from(id.get());
+        let failed = failed(names::NETWORKS);
+        let before = NetworkName::from_bytes(&self.names.get(&index, 0).map_err(&failed)?);
+        if before.as_str().is_some() && before != name {
+            self.forget_counters(id)?;
+        }
+        self.names.set(index, name.to_bytes(), 0).map_err(failed)
+    }
+
+    /// Begins the counters of a network anew.
+    fn forget_counters(&mut self, id: NetworkId) -> Result<(), Error> {
+        let stride = pair_stride(u32::from(self.networks));
+        let mut records = vec![pair_index(stride, id, NetworkId::new(0))];
+        if stride > 1 {
+            let others = (0..self.networks).map(NetworkId::new);
+            let pairs = others.flat_map(|other| [(id, other), (other, id)]);
+            records = pairs
+                .map(|(from, to)| pair_index(stride, from, to))
+                .collect();
+        }
+        for record in records {
+            let cpus = self.pairs.get(&record, 0).map_err(failed(names::PAIRS))?;
+            if cpus.iter().all(|bytes| *bytes == [0; 16]) {
+                continue;
+            }
+            let zeros = vec![[0; 16]; cpus.len()];
+            let zeros = PerCpuValues::try_from(zeros).map_err(failed(names::PAIRS))?;
+            self.pairs
+                .set(record, zeros, 0)
+                .map_err(failed(names::PAIRS))?;
+        }
+        Ok(())
     }
 
     pub(super) fn counters(&self) -> Result<Counters, Error> {

@@ -1,6 +1,6 @@
 //! The packet path in memory.
 
-use std::{collections::BTreeMap, os::fd::BorrowedFd};
+use std::{collections::BTreeMap, os::fd::BorrowedFd, time::Duration};
 
 use router_common::{abi::names, wire::TrunkSlot};
 
@@ -12,12 +12,19 @@ use crate::reconcile::{Contents, Operation};
 pub struct MemoryDataplane {
     /// What the maps would hold.
     pub contents: Contents,
+    /// The leases that were given last: of caches, and of everything.
+    pub leases: Option<(Duration, Duration)>,
     attachments: BTreeMap<TrunkSlot, Attachment>,
 }
 
 impl Dataplane for MemoryDataplane {
     fn apply(&mut self, operation: &Operation) -> Result<(), Error> {
         self.contents.apply(operation);
+        Ok(())
+    }
+
+    fn renew_leases(&mut self, cache: Duration, direct: Duration) -> Result<(), Error> {
+        self.leases = Some((cache, direct));
         Ok(())
     }
 

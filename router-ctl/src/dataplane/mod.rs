@@ -9,7 +9,7 @@ mod maps;
 mod memory;
 mod pins;
 
-use std::{io, os::fd::BorrowedFd, path::PathBuf};
+use std::{io, os::fd::BorrowedFd, path::PathBuf, time::Duration};
 
 use router_common::{
     abi::Counter,
@@ -31,6 +31,14 @@ pub trait Dataplane: Send + std::fmt::Debug + 'static {
     /// # Errors
     /// If the kernel refuses; the map is as it was.
     fn apply(&mut self, operation: &Operation) -> Result<(), Error>;
+
+    /// Says that somebody stands behind what the maps hold: for `cache` from now
+    /// on what is cached may be used, for `direct` frames may be forwarded at
+    /// all.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    fn renew_leases(&mut self, cache: Duration, direct: Duration) -> Result<(), Error>;
 
     /// Attaches the program to a trunk.
     ///

@@ -89,7 +89,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let pins = PinDir::new(dir.path(), "default");
         let maps = pins.renew().unwrap();
-        assert!(maps.ends_with("router-ctl/default/abi-1"));
+        assert!(maps.ends_with(format!("router-ctl/default/abi-{ABI_VERSION}")));
         let mode = maps.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
         fs::write(maps.join("INGRESS"), "").unwrap();

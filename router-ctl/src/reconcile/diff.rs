@@ -1,8 +1,8 @@
 //! How to get from what the maps hold to what they should.
 
 use router_common::{
-    abi::{Egress, Ingress, LocalAddress},
-    wire::{IfIndex, TrunkSlot},
+    abi::{Egress, Ingress, LocalAddress, NetworkName},
+    wire::{IfIndex, NetworkId, TrunkSlot},
 };
 
 use super::Contents;
@@ -26,13 +26,16 @@ pub enum Operation {
     SetPort(TrunkSlot, IfIndex),
     /// Empties `TX_PORTS[slot]`.
     ClearPort(TrunkSlot),
+    /// Writes `NETWORKS[id]`. What was counted under another name is forgotten.
+    SetName(NetworkId, NetworkName),
 }
 
 /// The changes from `current` to `desired`.
 ///
 /// In an order in which no packet meets half of the new state: what closes
 /// comes first, then what entries rely on (local addresses, ports, egress),
-/// then what opens (ingress), and last what nothing relies on any more.
+/// then what opens (ingress), and last what nothing relies on any more. Names
+/// come before what is counted under them.
 #[must_use]
 pub fn diff(current: &Contents, desired: &Contents) -> Vec<Operation> {
     let mut operations = Vec::new();
@@ -49,6 +52,11 @@ pub fn diff(current: &Contents, desired: &Contents) -> Vec<Operation> {
     for slot in current.ports.keys() {
         if !desired.ports.contains_key(slot) {
             operations.push(Operation::ClearPort(*slot));
+        }
+    }
+    for (id, name) in &desired.names {
+        if current.names.get(id) != Some(name) {
+            operations.push(Operation::SetName(*id, *name));
         }
     }
     let added = desired.locals.difference(&current.locals);
@@ -100,6 +108,9 @@ impl Contents {
             }
             Operation::ClearPort(slot) => {
                 self.ports.remove(&slot);
+            }
+            Operation::SetName(id, name) => {
+                self.names.insert(id, name);
             }
         }
     }

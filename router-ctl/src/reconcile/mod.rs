@@ -21,8 +21,8 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use router_common::{
-    abi::{Egress, Ingress, LocalAddress, ingress_index},
-    wire::{IfIndex, TrunkSlot},
+    abi::{Egress, Ingress, LocalAddress, NetworkName, ingress_index},
+    wire::{IfIndex, NetworkId, TrunkSlot},
 };
 
 pub use self::{
@@ -30,7 +30,11 @@ pub use self::{
     numbering::Numbering,
     place::{Absence, IEEE_8021Q, Place, place},
 };
-use crate::{config::Config, netlink::types::Tables, sysctl::Forwarding};
+use crate::{
+    config::{Config, Network},
+    netlink::types::Tables,
+    sysctl::Forwarding,
+};
 
 /// The kernel's state, as far as it decides what the maps hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,6 +66,9 @@ pub struct Contents {
     pub locals: BTreeSet<LocalAddress>,
     /// `TX_PORTS`: the trunks that can be redirected to.
     pub ports: BTreeMap<TrunkSlot, IfIndex>,
+    /// `NETWORKS`: names that were given numbers. Those that went stay, with
+    /// their counters, until the number is given to another.
+    pub names: BTreeMap<NetworkId, NetworkName>,
 }
 
 /// The outcome.
@@ -82,6 +89,7 @@ pub fn reconcile(config: &Config, numbering: &Numbering, kernel: &Kernel, wanted
     let mut plan = Plan::default();
     let mut placed = Vec::new();
     for (id, slot, network) in numbering.numbered(config) {
+        plan.contents.names.extend(name(id, network));
         let found = place(network, tables, wanted.stand_in);
         plan.networks.push(
             found
@@ -119,4 +127,10 @@ pub fn reconcile(config: &Config, numbering: &Numbering, kernel: &Kernel, wanted
         }
     }
     plan
+}
+
+/// A network's row of `NETWORKS`. The configuration allows no name that would
+/// not fit.
+fn name(id: NetworkId, network: &Network) -> Option<(NetworkId, NetworkName)> {
+    Some((id, NetworkName::new(&network.name)?))
 }

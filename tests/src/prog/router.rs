@@ -9,11 +9,15 @@ use aya::{
     programs::{Xdp, xdp::XdpMode},
 };
 use router_common::abi::{
-    Counter, Egress, Ingress, LocalAddress, MAX_REASONS, MapBytes as _, VIDS, ingress_index, names,
+    Control, Counter, Egress, Ingress, LocalAddress, MAX_REASONS, MapBytes as _, VIDS,
+    ingress_index, names,
 };
 use router_ctl::dataplane::OBJECT;
 
-use super::counters::{Counters, Record};
+use super::{
+    counters::{Counters, Record},
+    lease,
+};
 
 /// `enum xdp_action`.
 pub const XDP_PASS: u32 = 2;
@@ -81,6 +85,7 @@ impl Router {
             .map_max_entries(names::PAIRS, PAIRS)
             .load(OBJECT)
             .context("load the object")?;
+        lease::hold(&mut bpf)?;
         let xdp: &mut Xdp = bpf
             .program_mut(load.program)
             .with_context(|| format!("find program {}", load.program))?
@@ -166,6 +171,24 @@ impl Router {
             ports.set(slot, ifindex.unwrap_or(0), None, 0)?;
         }
         Ok(())
+    }
+
+    /// Gives the program a lease of this many jiffies from now on.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn renew_lease(&self, jiffies: u64) -> Result<()> {
+        lease::renew(&self.bpf, jiffies)
+    }
+
+    /// Writes `CONTROL` as it is when it was made: nobody has ever given a lease.
+    ///
+    /// # Errors
+    /// When the map is not there or refuses.
+    pub fn forget_lease(&mut self) -> Result<()> {
+        let mut map: Array<_, [u8; Control::SIZE]> = self.map(names::CONTROL)?.try_into()?;
+        map.set(0, Control::default().to_bytes(), 0)
+            .context("write CONTROL")
     }
 
     fn xdp(&self) -> Result<&Xdp> {

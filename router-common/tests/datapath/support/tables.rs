@@ -4,7 +4,7 @@
 use std::{cell::RefCell, collections::BTreeMap, collections::BTreeSet};
 
 use router_common::{
-    abi::{Egress, Ingress, LocalAddress, Prefix4, Prefix6, egress_flags, ingress_flags},
+    abi::{Control, Egress, Ingress, LocalAddress, Prefix4, Prefix6, egress_flags, ingress_flags},
     datapath::{FibQuery, NextHop, Reason, Tables},
     wire::{IfIndex, MacAddr, NetworkId, TrunkSlot, Vid},
 };
@@ -83,6 +83,8 @@ pub(crate) enum Asked {
 
 pub(crate) struct MemoryTables {
     pub(crate) trunk: u8,
+    pub(crate) control: Control,
+    pub(crate) now: u64,
     pub(crate) ingress: BTreeMap<u16, Ingress>,
     pub(crate) egress: BTreeMap<u32, Egress>,
     pub(crate) locals: BTreeSet<LocalAddress>,
@@ -98,6 +100,11 @@ impl MemoryTables {
     pub(crate) fn new() -> Self {
         let mut tables = Self {
             trunk: 0,
+            control: Control {
+                cache_lease: 0,
+                direct_lease: 1000,
+            },
+            now: 999,
             ingress: BTreeMap::new(),
             egress: BTreeMap::new(),
             locals: BTreeSet::new(),
@@ -172,6 +179,14 @@ fn egress(net: Net) -> Egress {
 impl Tables for MemoryTables {
     fn trunk(&self) -> TrunkSlot {
         TrunkSlot::new(self.trunk)
+    }
+
+    fn control(&self) -> Option<Control> {
+        Some(self.control)
+    }
+
+    fn now(&self) -> u64 {
+        self.now
     }
 
     fn ingress(&self, vid: Vid) -> Option<&Ingress> {

@@ -134,3 +134,15 @@ fn every_key_is_read() {
         ]
     );
 }
+
+#[test]
+fn leases_are_a_minute_unless_said_otherwise() {
+    let lease = |text: &str| {
+        let text = format!("{text}[[trunk]]\ninterface = \"eth0\"\n[[network]]\nname = \"a\"\n");
+        let config = Config::parse("router.toml", &text).unwrap();
+        config.direct_lease.duration().as_secs()
+    };
+    assert_eq!(lease(""), 60);
+    assert_eq!(lease("direct_lease = 5\n"), 5);
+    assert_eq!(lease("direct_lease = 86400\n"), 86400);
+}

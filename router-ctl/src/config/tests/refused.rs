@@ -51,6 +51,9 @@ fn shape() {
         ("missing keys", "[[trunk]]\n[[network]]\nvlan = 5\n[[route]]\nvia = \"10.0.0.2\"\n".to_owned()),
         ("not yet", format!("policy_default = \"drop\"\n{}[nat]\nmasquerade = [\"lan\"]\n[[policy]]\naction = \"drop\"\n", lan_and(""))),
         ("not yet: reject", format!("policy_default = \"reject\"\n{}", lan_and(""))),
+        ("leases", format!("direct_lease = 4\n{}", lan_and(""))),
+        ("a lease of more than a day", format!("direct_lease = 86401\n{}", lan_and(""))),
+        ("a lease in words", format!("direct_lease = \"60\"\n{}", lan_and(""))),
         ("no such policy", format!("policy_default = \"acept\"\n{}", lan_and(""))),
     ]));
 }

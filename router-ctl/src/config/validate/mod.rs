@@ -16,7 +16,7 @@ use router_common::abi;
 use toml::Spanned;
 
 use super::{
-    Config, Trunk, XdpMode,
+    Config, DirectLease, Trunk, XdpMode,
     diagnostic::{Diagnostic, Diagnostics, Span},
     file::File,
     suggest::nearest,
@@ -28,6 +28,7 @@ pub(super) use routes::{no_way, route};
 /// What is sound of `file`; it is all of it if nothing went to `wrong`.
 pub(super) fn validate(file: &File, wrong: &mut Diagnostics) -> Config {
     policy_default(file, wrong);
+    let direct_lease = direct_lease(file, wrong);
     let trunks = trunks(file, wrong);
     let networks = networks::networks(file, &trunks, wrong);
     let routes = routes::routes(file, &networks, wrong);
@@ -36,6 +37,7 @@ pub(super) fn validate(file: &File, wrong: &mut Diagnostics) -> Config {
         trunks,
         networks,
         routes,
+        direct_lease,
     }
 }
 
@@ -58,6 +60,30 @@ fn policy_default(file: &File, wrong: &mut Diagnostics) {
             .help(super::WITHOUT_POLICY),
         ),
     }
+}
+
+fn direct_lease(file: &File, wrong: &mut Diagnostics) -> DirectLease {
+    let Some(seconds) = &file.direct_lease else {
+        return DirectLease::default();
+    };
+    let lease = DirectLease::from_seconds(*seconds.get_ref());
+    if lease.is_none() {
+        wrong.push(
+            Diagnostic::new(
+                codes::BAD_VALUE,
+                format!("`direct_lease` cannot be {} seconds", seconds.get_ref()),
+            )
+            .at(
+                seconds.span(),
+                format!("not {} to {}", DirectLease::SHORTEST, DirectLease::LONGEST),
+            )
+            .help(
+                "it is how long XDP goes on when the daemon has died; after that the kernel \
+                 forwards everything, and nothing is lost",
+            ),
+        );
+    }
+    lease.unwrap_or_default()
 }
 
 fn trunks(file: &File, wrong: &mut Diagnostics) -> Vec<Trunk> {

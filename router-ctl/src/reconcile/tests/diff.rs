@@ -20,6 +20,9 @@ fn diff_leads_from_anything_to_anything() {
             for operation in diff(from, to) {
                 state.apply(&operation);
             }
+            // Names stay as long as nobody wants their numbers.
+            assert!(to.names.iter().all(|(id, name)| state.names[id] == *name));
+            state.names.clone_from(&to.names);
             assert_eq!(state, *to);
             assert_eq!(diff(to, to), []);
         }
@@ -49,5 +52,24 @@ fn diff_opens_last_and_forgets_locals_after_that() {
     assert_eq!(
         kinds,
         ["-egress 10", "+local", "+egress 30", "+ingress 100"]
+    );
+}
+
+/// What is counted from now on is the new network's, so it must be named before
+/// frames can be counted.
+#[test]
+fn a_number_gets_its_new_name_before_frames_come_in() {
+    let before = plan(&kernel()).contents;
+    let mut config = config();
+    config.networks[0].name = "dmz".into();
+    let after = reconciled(&config, &kernel(), &Wanted::default()).contents;
+    let name = NetworkName::new("dmz").unwrap();
+    let renamed = Operation::SetName(NetworkId::new(0), name);
+    assert_eq!(diff(&before, &after), [renamed]);
+    let all = diff(&Contents::default(), &after);
+    let position = |wanted: fn(&Operation) -> bool| all.iter().position(wanted).unwrap();
+    assert!(
+        position(|o| matches!(o, Operation::SetName(..)))
+            < position(|o| matches!(o, Operation::SetIngress(..)))
     );
 }

@@ -9,8 +9,8 @@ mod place;
 use std::net::IpAddr;
 
 use router_common::{
-    abi::{MAX_LOCALS, Prefix4, Prefix6, egress_flags, ingress_flags},
-    wire::{MacAddr, NetworkId, TrunkSlot, Vid},
+    abi::{MAX_LOCALS, NetworkName, Prefix4, Prefix6, egress_flags, ingress_flags},
+    wire::{MacAddr, Vid},
 };
 
 use super::*;
@@ -49,6 +49,7 @@ fn config() -> Config {
         }],
         networks: vec![network("mac10", 100), network("mac20", 200)],
         routes: Vec::new(),
+        ..Config::default()
     }
 }
 
