@@ -10,6 +10,7 @@ pub mod config;
 pub mod daemon;
 pub mod dataplane;
 pub mod error;
+pub mod hub;
 pub mod journal;
 pub mod netlink;
 mod output;

@@ -8,6 +8,7 @@ use std::{future::Future, net::IpAddr};
 use crate::{
     api::model::{Neighbour, NetworkStatus, Route, RouteAnswer, RouteChange, Stats, Status},
     error::Error,
+    hub::{Ear, Interest},
 };
 
 /// Which routes to list.
@@ -56,6 +57,9 @@ pub trait Service: Send + Sync + 'static {
         &self,
         filter: NeighbourFilter,
     ) -> impl Future<Output = Result<Vec<Neighbour>, Error>> + Send;
+
+    /// Hears what changes from now on.
+    fn monitor(&self, interest: Interest) -> impl Future<Output = Result<Ear, Error>> + Send;
 
     /// Counters since the maps were made.
     fn stats(&self) -> impl Future<Output = Result<Stats, Error>> + Send;

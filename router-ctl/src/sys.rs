@@ -1,5 +1,6 @@
 //! The system calls that have no safe wrapper: ethtool's ioctl, `mount`,
-//! `statfs`, the length of a jiffy, and the cookie of a network namespace.
+//! `statfs`, the length of a jiffy, the cookie of a network namespace, and the
+//! time of this place.
 //!
 //! Invariant: the only unsafe code of this crate. Every function here is safe
 //! to call with any argument.
@@ -231,6 +232,43 @@ pub fn netns_cookie() -> io::Result<u64> {
         };
     }
     Ok(cookie)
+}
+
+/// A moment as the clocks of this place show it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LocalTime {
+    /// 2026, not 126.
+    pub year: i32,
+    /// From 1.
+    pub month: i32,
+    /// Of the month, from 1.
+    pub day: i32,
+    /// 0 to 23.
+    pub hour: i32,
+    /// 0 to 59.
+    pub minute: i32,
+    /// 0 to 60.
+    pub second: i32,
+}
+
+/// `seconds` since 1970 in the time zone of $TZ or the system; the epoch where
+/// there is no such moment.
+#[must_use]
+pub fn local_time(seconds: u64) -> LocalTime {
+    let seconds = libc::time_t::try_from(seconds).unwrap_or_default();
+    // SAFETY: zeroes are a valid `tm`; its only pointer may be null.
+    let mut broken: libc::tm = unsafe { MaybeUninit::zeroed().assume_init() };
+    // SAFETY: both live through the call; it writes `broken` only, and reads the
+    // environment as std does, under glibc's own lock.
+    unsafe { libc::localtime_r(&raw const seconds, &raw mut broken) };
+    LocalTime {
+        year: broken.tm_year + 1900,
+        month: broken.tm_mon + 1,
+        day: broken.tm_mday,
+        hour: broken.tm_hour,
+        minute: broken.tm_min,
+        second: broken.tm_sec,
+    }
 }
 
 fn c_string(bytes: &[u8]) -> io::Result<CString> {

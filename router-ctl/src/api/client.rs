@@ -9,7 +9,7 @@ use std::{
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
-    Method, Request,
+    Method, Request, StatusCode,
     body::Bytes,
     client::conn::http1,
     header::{CONTENT_TYPE, HOST},
@@ -19,6 +19,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::{net::UnixStream, time::timeout};
 
 use super::{
+    event::Event,
     model::{ErrorBody, Neighbour, NetworkStatus, Route, RouteAnswer, RouteChange, Stats, Status},
     routes::{kind_of, path},
     socket_path,
@@ -26,6 +27,7 @@ use super::{
 use crate::{
     codes,
     error::{Error, Kind},
+    hub::Interest,
     service::{NeighbourFilter, RouteFilter},
 };
 
@@ -37,6 +39,8 @@ const ANSWER_TIME: Duration = Duration::from_secs(15);
 const DOWN_TIME: Duration = Duration::from_secs(120);
 /// Longest answer, bytes: a million routes fit.
 const ANSWER_LIMIT: usize = 512 << 20;
+/// Longest event of `monitor`, bytes.
+const LINE_LIMIT: usize = 1 << 20;
 
 /// A way to one instance's daemon. Every call is a connection of its own.
 #[derive(Clone, Debug)]
@@ -116,6 +120,68 @@ impl Client {
             .await
     }
 
+    /// `GET /v1/monitor`: gives every event to `each`, until that fails or the
+    /// daemon ends.
+    ///
+    /// # Errors
+    /// As [`Client::status`], or that of `each`.
+    pub async fn monitor(
+        &self,
+        interest: Interest,
+        mut each: impl FnMut(Event) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let named = |wanted: bool, name: &str| wanted.then(|| format!("{name}=true"));
+        let usual = interest == Interest::USUAL;
+        let path = query(
+            path::MONITOR,
+            &[
+                named(interest.drops, "drops"),
+                named(interest.routes && !usual, "routes"),
+                named(interest.neighbours && !usual, "neighbours"),
+            ],
+        );
+        let stream = self.connect().await?;
+        let request = self.request(Method::GET, &path, Vec::new())?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.no_answer(error))?;
+        let follow = async {
+            let sent = timeout(ANSWER_TIME, sender.send_request(request)).await;
+            let answer = sent
+                .map_err(|error| self.no_answer(error))?
+                .map_err(|error| self.no_answer(error))?;
+            let status = answer.status();
+            let mut body = answer.into_body();
+            if !status.is_success() {
+                let whole = Limited::new(body, ANSWER_LIMIT).collect().await;
+                let bytes = whole.map_err(|error| self.no_answer(error))?.to_bytes();
+                return Err(self.refused(status, &bytes));
+            }
+            let mut lines = Vec::new();
+            while let Some(frame) = body.frame().await {
+                let Ok(data) = frame.map_err(|error| self.no_answer(error))?.into_data() else {
+                    continue;
+                };
+                lines.extend_from_slice(&data);
+                while let Some(end) = lines.iter().position(|byte| *byte == b'\n') {
+                    let line: Vec<u8> = lines.drain(..=end).collect();
+                    let event = serde_json::from_slice(&line);
+                    each(event.map_err(|error| self.no_answer(error))?)?;
+                }
+                if lines.len() > LINE_LIMIT {
+                    return Err(self.no_answer("a line without end"));
+                }
+            }
+            Ok(())
+        };
+        let mut follow = std::pin::pin!(follow);
+        tokio::select! {
+            done = &mut follow => done,
+            // It moves the bytes; what it has moved is still to be looked at.
+            _ = connection => follow.await,
+        }
+    }
+
     /// `GET /v1/stats`.
     ///
     /// # Errors
@@ -144,13 +210,44 @@ impl Client {
         body: Option<&impl Serialize>,
         time: Duration,
     ) -> Result<T, Error> {
-        let stream = timeout(CONNECT_TIME, UnixStream::connect(&self.socket))
-            .await
-            .map_err(|_| self.no_answer("it does not take connections"))?
-            .map_err(|error| self.cannot_connect(&error))?;
+        let stream = self.connect().await?;
         timeout(time, self.converse(stream, method, path, body))
             .await
             .map_err(|_| self.no_answer(format!("none within {} s", time.as_secs())))?
+    }
+
+    async fn connect(&self) -> Result<UnixStream, Error> {
+        timeout(CONNECT_TIME, UnixStream::connect(&self.socket))
+            .await
+            .map_err(|_| self.no_answer("it does not take connections"))?
+            .map_err(|error| self.cannot_connect(&error))
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<Request<Full<Bytes>>, Error> {
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, "router-ctl")
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| self.no_answer(error))
+    }
+
+    /// What the daemon says went wrong.
+    fn refused(&self, status: StatusCode, body: &[u8]) -> Error {
+        match serde_json::from_slice::<ErrorBody>(body) {
+            Ok(error) => Error {
+                cause: error.cause,
+                help: error.help,
+                ..Error::new(kind_of(status), error.code, error.message)
+            },
+            Err(error) => self.no_answer(error),
+        }
     }
 
     async fn converse<T: DeserializeOwned>(
@@ -164,13 +261,7 @@ impl Client {
             Some(body) => serde_json::to_vec(body).map_err(|error| self.no_answer(error))?,
             None => Vec::new(),
         };
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, "router-ctl")
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(body)))
-            .map_err(|error| self.no_answer(error))?;
+        let request = self.request(method, path, body)?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.no_answer(error))?;
@@ -197,13 +288,7 @@ impl Client {
         if status.is_success() {
             serde_json::from_slice(&bytes).map_err(|error| self.no_answer(error))
         } else {
-            let error: ErrorBody =
-                serde_json::from_slice(&bytes).map_err(|error| self.no_answer(error))?;
-            Err(Error {
-                cause: error.cause,
-                help: error.help,
-                ..Error::new(kind_of(status), error.code, error.message)
-            })
+            Err(self.refused(status, &bytes))
         }
     }
 

@@ -6,9 +6,11 @@
 //! through [`Client`].
 
 mod client;
+pub mod event;
 mod listener;
 mod metrics;
 pub mod model;
+mod monitor;
 mod routes;
 mod schema;
 mod server;

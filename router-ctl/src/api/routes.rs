@@ -8,6 +8,7 @@
 //! | `GET /v1/routes/get?dst=IP&from=IP` | [`RouteAnswer`](super::model::RouteAnswer) |
 //! | `POST /v1/routes` | takes a [`RouteChange`] |
 //! | `GET /v1/neighbours?family=4&network=NAME` | [`Neighbour`](super::model::Neighbour) list |
+//! | `GET /v1/monitor?routes=true` | [`Event`](super::event::Event)s as they come, one a line; `drops`, `routes`, `neighbours`; none: all but drops |
 //! | `GET /v1/stats` | [`Stats`](super::model::Stats) |
 //! | `POST /v1/down` | detaches, removes, ends the daemon |
 //! | `GET /metrics` | OpenMetrics text |
@@ -32,6 +33,7 @@ use tokio::time::timeout;
 use super::{
     metrics,
     model::{self, RouteChange},
+    monitor,
     server::Access,
 };
 use crate::{
@@ -52,6 +54,7 @@ pub(super) mod path {
     pub(crate) const ROUTES: &str = "/v1/routes";
     pub(crate) const ROUTE_GET: &str = "/v1/routes/get";
     pub(crate) const NEIGHBOURS: &str = "/v1/neighbours";
+    pub(crate) const MONITOR: &str = "/v1/monitor";
     pub(crate) const STATS: &str = "/v1/stats";
     pub(crate) const DOWN: &str = "/v1/down";
 }
@@ -63,6 +66,7 @@ pub(super) fn router<S: Service>(service: Arc<S>) -> Router {
         .route(path::ROUTES, get(routes::<S>).post(route_change::<S>))
         .route(path::ROUTE_GET, get(route_get::<S>))
         .route(path::NEIGHBOURS, get(neighbours::<S>))
+        .route(path::MONITOR, get(monitor::monitor::<S>))
         .route(path::STATS, get(stats::<S>))
         .route(path::DOWN, post(down::<S>))
         .route("/metrics", get(metrics::<S>))
@@ -228,7 +232,7 @@ async fn read_json<T: DeserializeOwned>(body: Body) -> Result<T, Error> {
 }
 
 /// [`Query`], with our errors in place of axum's plain text.
-struct Params<T>(T);
+pub(super) struct Params<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     type Rejection = Refusal;
@@ -242,7 +246,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
 }
 
 /// An error on its way to the client.
-struct Refusal(Error);
+pub(super) struct Refusal(Error);
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {

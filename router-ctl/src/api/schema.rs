@@ -3,7 +3,7 @@
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use super::model;
+use super::{event, model};
 
 /// An object with a property for each command: what `router-ctl -j COMMAND`
 /// prints, and with that what the API answers. A stream prints one such
@@ -20,6 +20,7 @@ pub fn schema() -> Value {
         ("routes get", of::<model::RouteAnswer>(&mut generator)),
         ("neigh", of::<Vec<model::Neighbour>>(&mut generator)),
         ("stats", of::<model::Stats>(&mut generator)),
+        ("monitor", of::<event::Event>(&mut generator)),
         ("explain", of::<Vec<model::Explanation>>(&mut generator)),
         ("explain CODE", of::<model::Explanation>(&mut generator)),
         ("version", of::<model::Version>(&mut generator)),

@@ -14,12 +14,16 @@ use hyper_util::{
 };
 use tokio::{
     net::UnixStream,
-    sync::Semaphore,
+    sync::{Semaphore, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
 
-use super::{listener::Listener, routes};
+use super::{
+    listener::Listener,
+    monitor::{Lasting, Readers},
+    routes,
+};
 use crate::service::Service;
 
 /// Connections at a time; further ones wait in the socket's queue.
@@ -27,7 +31,8 @@ const CONNECTIONS: usize = 64;
 /// Longest time for a request's header.
 const HEADER_TIME: Duration = Duration::from_secs(5);
 /// Longest life of a connection: one that does not read its answer must not
-/// hold its place for ever. Longer than any answer takes.
+/// hold its place for ever. Longer than any answer takes; `monitor` is exempt,
+/// and has a limit of its own.
 const CONNECTION_TIME: Duration = Duration::from_secs(180);
 /// How long answers may still be on their way once `shutdown` came.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
@@ -61,7 +66,8 @@ pub async fn serve<S: Service>(
     service: Arc<S>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let router = routes::router(service);
+    let (end, ending) = watch::channel(false);
+    let router = routes::router(service).layer(Extension(Readers::new(ending)));
     let daemon_uid = own_uid();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
@@ -86,32 +92,34 @@ pub async fn serve<S: Service>(
         connections.spawn(async move {
             let _place = place;
             // A connection that breaks or takes too long is its peer's loss.
-            let _ = timeout(CONNECTION_TIME, converse(stream, daemon_uid, router)).await;
+            converse(stream, daemon_uid, router).await;
         });
     }
     drop(listener);
+    // Whoever follows us has heard everything.
+    let _ = end.send(true);
     let drained = async { while connections.join_next().await.is_some() {} };
     // What is left after that is cut off when `connections` is dropped.
     let _ = timeout(DRAIN_TIME, drained).await;
 }
 
 /// One request and its answer.
-async fn converse(
-    stream: UnixStream,
-    daemon_uid: u32,
-    router: axum::Router,
-) -> Result<(), hyper::Error> {
-    let Ok(peer) = stream.peer_cred() else {
-        return Ok(());
-    };
-    let router = router.layer(Extension(Access::of(peer.uid(), daemon_uid)));
-    http1::Builder::new()
+async fn converse(stream: UnixStream, daemon_uid: u32, router: axum::Router) {
+    let Ok(peer) = stream.peer_cred() else { return };
+    let lasting = Lasting::default();
+    let router = router
+        .layer(Extension(Access::of(peer.uid(), daemon_uid)))
+        .layer(Extension(lasting.clone()));
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME)
         .keep_alive(false)
         .max_buf_size(64 * 1024)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
-        .await
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = std::pin::pin!(connection);
+    if timeout(CONNECTION_TIME, &mut connection).await.is_err() && lasting.is_set() {
+        let _ = connection.await;
+    }
 }
 
 /// The user that this process runs as, asked as a peer is asked.
@@ -123,7 +131,52 @@ fn own_uid() -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::Access;
+    use std::convert::Infallible;
+
+    use axum::{body::Body, routing::get};
+    use futures_util::stream;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// Begins an answer that never ends, and says whether it is still there
+    /// when the longest time is over.
+    async fn outlives(lasting: bool) -> bool {
+        let endless = move |Extension(mark): Extension<Lasting>| async move {
+            if lasting {
+                mark.set();
+            }
+            let first = Some(Ok::<_, Infallible>("first"));
+            Body::from_stream(stream::unfold(first, async |line| match line {
+                Some(line) => Some((line, None)),
+                None => std::future::pending().await,
+            }))
+        };
+        let router = axum::Router::new().route("/", get(endless));
+        let (mut client, server) = UnixStream::pair().unwrap();
+        let server = tokio::spawn(converse(server, own_uid(), router));
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let mut text = Vec::new();
+        while !String::from_utf8_lossy(&text).contains("first") {
+            assert_ne!(client.read_buf(&mut text).await.unwrap(), 0);
+        }
+        tokio::time::pause();
+        tokio::time::advance(CONNECTION_TIME * 2).await;
+        tokio::time::resume();
+        sleep(Duration::from_millis(50)).await;
+        let alive = !server.is_finished();
+        server.abort();
+        alive
+    }
+
+    #[tokio::test]
+    async fn only_connections_that_are_to_last_outlive_the_longest_time() {
+        assert!(outlives(true).await);
+        assert!(!outlives(false).await);
+    }
 
     #[test]
     fn root_and_the_daemons_own_user_may_change() {

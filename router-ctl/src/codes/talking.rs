@@ -85,4 +85,15 @@ codes! {
     /// - each problem names the command that mends it; most are noticed, and
     ///   gone from `status`, within a second of being mended
     DEGRADED = "RC0207";
+    /// Too many readers follow the daemon: `router-ctl monitor`.
+    ///
+    /// They keep their connection, and there must be some left for the others.
+    ///
+    /// Causes:
+    /// - scripts that start `monitor` and do not end it
+    ///
+    /// Mend:
+    /// - see who they are: ss -xp | grep router-ctl; end those that are not
+    ///   needed
+    TOO_MANY_READERS = "RC0208";
 }

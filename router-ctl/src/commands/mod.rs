@@ -7,6 +7,7 @@ mod down;
 mod explain;
 mod globals;
 mod man;
+mod monitor;
 mod neigh;
 mod networks;
 mod route_get;
@@ -90,6 +91,7 @@ enum Command {
     #[command(visible_aliases = ["neighbours", "neighbors", "neighbour", "nb"])]
     Neigh(neigh::Args),
     Stats(stats::Args),
+    Monitor(monitor::Args),
     Down(down::Args),
     Config(config::Args),
     Explain(explain::Args),
@@ -155,6 +157,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
         Command::Routes(args) => routes::run(args, &globals).await,
         Command::Neigh(args) => neigh::run(&args, &globals).await,
         Command::Stats(args) => stats::run(&args, &globals).await,
+        Command::Monitor(args) => monitor::run(&args, &globals).await,
         Command::Down(args) => down::run(&args, &globals).await,
         Command::Config(args) => config::run(&args, &globals),
         Command::Explain(args) => explain::run(&args, &globals),
@@ -180,6 +183,7 @@ impl Command {
             Self::Routes(args) => args.repeats(),
             Self::Networks(_) | Self::Neigh(_) | Self::Stats(_) => true,
             Self::Run(_)
+            | Self::Monitor(_)
             | Self::Down(_)
             | Self::Config(_)
             | Self::Explain(_)

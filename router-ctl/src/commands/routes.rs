@@ -111,7 +111,7 @@ fn listing(routes: &[Route], format: Format) -> String {
 }
 
 /// As `ip route` would print it.
-fn oneline(route: &Route) -> String {
+pub(super) fn oneline(route: &Route) -> String {
     let via = route
         .via
         .map_or_else(String::new, |via| format!(" via {via}"));

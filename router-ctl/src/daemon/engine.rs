@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, warn};
 
-use super::{fail, host::Host, view::Known};
+use super::{fail, host::Host, news::News, view::Known};
 use crate::{
     api::model::RouteChange,
     codes,
@@ -38,6 +38,7 @@ pub(super) struct Shared {
     known: Mutex<Known>,
     dataplane: Mutex<Option<Box<dyn Dataplane>>>,
     pub(super) commands: mpsc::Sender<Command>,
+    pub(super) news: News,
 }
 
 /// What the API asks of the engine, because it goes into the journal.
@@ -69,6 +70,7 @@ impl Shared {
             netlink,
             dataplane: Mutex::default(),
             commands,
+            news: News::default(),
         }
     }
 
@@ -180,6 +182,7 @@ impl Engine {
         known.kernel = kernel;
         let complete = known.map_failure.is_none();
         *self.shared.known() = known;
+        self.shared.news.known(&self.shared.known());
         Ok(complete)
     }
 

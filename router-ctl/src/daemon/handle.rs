@@ -18,6 +18,7 @@ use crate::{
     codes,
     config::StaticRoute,
     error::{Error, Kind},
+    hub::{Ear, Interest},
     netlink::{self, types},
     service::{NeighbourFilter, RouteFilter, Service},
 };
@@ -166,6 +167,10 @@ impl Service for Handle {
 
     async fn route_change(&self, change: RouteChange) -> Result<(), Error> {
         self.ask(|answer| Command::Route(change, answer)).await
+    }
+
+    async fn monitor(&self, interest: Interest) -> Result<Ear, Error> {
+        Ok(self.shared.news.listen(interest, &self.shared.known()))
     }
 
     async fn stats(&self) -> Result<Stats, Error> {

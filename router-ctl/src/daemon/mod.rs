@@ -25,6 +25,7 @@ mod handle;
 mod health;
 mod host;
 mod log;
+mod news;
 mod retire;
 #[cfg(test)]
 mod tests;

@@ -3,8 +3,10 @@
 
 mod api;
 mod completions;
+mod limits;
 mod listings;
 mod manual;
+mod monitor;
 mod offline;
 mod schema;
 mod twin;

@@ -40,6 +40,15 @@ fn strict(command: &str) -> jsonschema::Validator {
 
 fn close(schema: &mut Value) {
     match schema {
+        // The branches belong together: only all of them know every field.
+        Value::Object(object) if object.contains_key("oneOf") => {
+            object.insert("unevaluatedProperties".to_owned(), Value::Bool(false));
+            for branch in object["oneOf"].as_array_mut().into_iter().flatten() {
+                if let Some(properties) = branch.get_mut("properties") {
+                    close(properties);
+                }
+            }
+        }
         Value::Object(object) => {
             if object.contains_key("properties") {
                 object.insert("additionalProperties".to_owned(), Value::Bool(false));
@@ -51,7 +60,7 @@ fn close(schema: &mut Value) {
     }
 }
 
-fn fits(command: &str, words: &str, text: &[u8]) {
+pub(crate) fn fits(command: &str, words: &str, text: &[u8]) {
     let value: Value = serde_json::from_slice(text)
         .unwrap_or_else(|error| panic!("{words}: {error}: {}", String::from_utf8_lossy(text)));
     let validator = strict(command);

@@ -3,7 +3,11 @@
 use std::{
     net::IpAddr,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     thread::{self, JoinHandle},
 };
 
@@ -16,6 +20,7 @@ use router_ctl::{
         },
     },
     error::{Error, Kind},
+    hub::{Ear, Hub, Interest},
     service::{NeighbourFilter, RouteFilter, Service},
 };
 use tempfile::TempDir;
@@ -25,6 +30,8 @@ use tokio::sync::Notify;
 pub(crate) struct Twin {
     pub(crate) state: Mutex<State>,
     pub(crate) changes: Mutex<Vec<RouteChange>>,
+    pub(crate) hub: Hub,
+    packets: AtomicU64,
     down: Notify,
 }
 
@@ -121,8 +128,15 @@ impl Service for Twin {
         Ok(neighbours)
     }
 
+    async fn monitor(&self, interest: Interest) -> Result<Ear, Error> {
+        Ok(self.hub.listen(interest))
+    }
+
     async fn stats(&self) -> Result<Stats, Error> {
-        Ok(stats())
+        let mut stats = stats();
+        // As if there was traffic.
+        stats.verdicts[1].packets += self.packets.load(Ordering::Relaxed);
+        Ok(stats)
     }
 
     async fn down(&self) -> Result<(), Error> {
@@ -247,6 +261,8 @@ impl Daemon {
         let twin = Arc::new(Twin {
             state: Mutex::new(State::Forwarding),
             changes: Mutex::default(),
+            hub: Hub::default(),
+            packets: AtomicU64::new(0),
             down: Notify::new(),
         });
         let (ready, wait) = mpsc::channel();
@@ -263,6 +279,11 @@ impl Daemon {
 
     pub(crate) fn set(&self, state: State) {
         *self.twin.state.lock().unwrap() = state;
+    }
+
+    /// So many frames of ARP come in.
+    pub(crate) fn arp(&self, packets: u64) {
+        self.twin.packets.fetch_add(packets, Ordering::Relaxed);
     }
 
     /// `router-ctl` with these words, asking the twin.
