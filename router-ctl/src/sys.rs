@@ -1,6 +1,6 @@
 //! The system calls that have no safe wrapper: ethtool's ioctl, `mount`,
-//! `statfs`, the length of a jiffy, the cookie of a network namespace, and the
-//! time of this place.
+//! `statfs`, the length of a jiffy, the cookie of a network namespace, the size
+//! of a socket's buffer, and the time of this place.
 //!
 //! Invariant: the only unsafe code of this crate. Every function here is safe
 //! to call with any argument.
@@ -14,7 +14,7 @@ use std::{
     io,
     mem::{MaybeUninit, size_of},
     os::{
-        fd::AsRawFd as _,
+        fd::AsRawFd,
         unix::{ffi::OsStrExt as _, net::UnixDatagram},
     },
     path::Path,
@@ -269,6 +269,30 @@ pub fn local_time(seconds: u64) -> LocalTime {
         minute: broken.tm_min,
         second: broken.tm_sec,
     }
+}
+
+/// Lets a socket hold `bytes` of what has not been received yet, whatever the
+/// system's limit is (`net.core.rmem_max`).
+///
+/// # Errors
+/// If this user may not, or it is no socket.
+pub fn force_receive_buffer(socket: &impl AsRawFd, bytes: usize) -> io::Result<()> {
+    let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    let length = libc::socklen_t::try_from(size_of::<libc::c_int>()).unwrap_or_default();
+    // SAFETY: the kernel reads `length` bytes, which is the size of `bytes`.
+    let status = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_RCVBUFFORCE,
+            (&raw const bytes).cast(),
+            length,
+        )
+    };
+    if status < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 fn c_string(bytes: &[u8]) -> io::Result<CString> {

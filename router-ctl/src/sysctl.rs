@@ -11,6 +11,8 @@ use std::{
 
 use router_common::wire::IfIndex;
 
+use crate::netlink::{Netconf, Scope};
+
 /// Where the sysctls are.
 #[derive(Clone, Debug)]
 pub struct Sysctls {
@@ -97,8 +99,21 @@ impl Sysctls {
         &self,
         interfaces: impl IntoIterator<Item = (IfIndex, &'a str)>,
     ) -> io::Result<Forwarding> {
+        let mut forwarding = self.namespace()?;
+        for (ifindex, name) in interfaces {
+            forwarding.interfaces.insert(ifindex, self.interface(name)?);
+        }
+        Ok(forwarding)
+    }
+
+    /// The namespace's part of [`forwarding`](Self::forwarding).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn namespace(&self) -> io::Result<Forwarding> {
         let number = |name: &str| Ok::<_, io::Error>(self.number(name)?.unwrap_or(0));
-        let mut forwarding = Forwarding {
+        Ok(Forwarding {
+            v4: number("ipv4/conf/all/forwarding")? != 0,
             rp_filter: number("ipv4/conf/all/rp_filter")?,
             v6: number("ipv6/conf/all/forwarding")? != 0,
             v6_proxy_ndp: number("ipv6/conf/all/proxy_ndp")? != 0,
@@ -108,25 +123,27 @@ impl Sysctls {
                 .number("ipv4/ip_forward_update_priority")?
                 .is_none_or(|value| value != 0),
             interfaces: BTreeMap::new(),
-        };
-        for (ifindex, name) in interfaces {
-            let v4 = |key| number(&format!("ipv4/conf/{name}/{key}"));
-            let v6 = |key| number(&format!("ipv6/conf/{name}/{key}"));
-            forwarding.interfaces.insert(
-                ifindex,
-                InterfaceForwarding {
-                    v4: v4("forwarding")? != 0,
-                    rp_filter: v4("rp_filter")?,
-                    v6_forced: v6("force_forwarding")? != 0,
-                    v6_disabled: v6("disable_ipv6")? != 0,
-                    v6_mtu: match v6("mtu")? {
-                        0 => None,
-                        mtu => Some(mtu),
-                    },
-                },
-            );
-        }
-        Ok(forwarding)
+        })
+    }
+
+    /// An interface's part of [`forwarding`](Self::forwarding).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn interface(&self, name: &str) -> io::Result<InterfaceForwarding> {
+        let number = |key: String| Ok::<_, io::Error>(self.number(&key)?.unwrap_or(0));
+        let v4 = |key| number(format!("ipv4/conf/{name}/{key}"));
+        let v6 = |key| number(format!("ipv6/conf/{name}/{key}"));
+        Ok(InterfaceForwarding {
+            v4: v4("forwarding")? != 0,
+            rp_filter: v4("rp_filter")?,
+            v6_forced: v6("force_forwarding")? != 0,
+            v6_disabled: v6("disable_ipv6")? != 0,
+            v6_mtu: match v6("mtu")? {
+                0 => None,
+                mtu => Some(mtu),
+            },
+        })
     }
 
     fn path(&self, name: &str) -> io::Result<PathBuf> {
@@ -151,6 +168,9 @@ fn is_missing(error: &io::Error) -> bool {
 /// Sysctls that decide whether and how the kernel forwards.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forwarding {
+    /// `ipv4.conf.all.forwarding`, which is `ipv4.ip_forward`. Each interface
+    /// has its own, which is what the kernel asks.
+    pub v4: bool,
     /// `ipv4.conf.all.rp_filter`: 0, 1 or 2.
     pub rp_filter: u32,
     /// `ipv6.conf.all.forwarding`.
@@ -166,6 +186,42 @@ pub struct Forwarding {
     pub tos_priority: bool,
     /// By interface.
     pub interfaces: BTreeMap<IfIndex, InterfaceForwarding>,
+}
+
+impl Forwarding {
+    /// Takes over what the kernel has announced. Whether it is news.
+    pub fn announced(&mut self, conf: &Netconf) -> bool {
+        let before = (self.v4, self.rp_filter, self.v6, self.v6_proxy_ndp);
+        match (conf.v6, conf.scope) {
+            (false, Scope::All) => {
+                take(&mut self.v4, conf.forwarding);
+                take(&mut self.rp_filter, conf.rp_filter);
+            }
+            (true, Scope::All) => {
+                take(&mut self.v6, conf.forwarding);
+                take(&mut self.v6_proxy_ndp, conf.proxy);
+            }
+            (false, Scope::Device(ifindex)) => {
+                // One that is none of ours is not known, and stays so.
+                let Some(interface) = self.interfaces.get_mut(&ifindex) else {
+                    return false;
+                };
+                let before = *interface;
+                take(&mut interface.v4, conf.forwarding);
+                take(&mut interface.rp_filter, conf.rp_filter);
+                return *interface != before;
+            }
+            // The kernel's IPv6 forwarding is the namespace's.
+            (true, Scope::Device(_)) | (_, Scope::Default) => {}
+        }
+        before != (self.v4, self.rp_filter, self.v6, self.v6_proxy_ndp)
+    }
+}
+
+fn take<T>(known: &mut T, announced: Option<T>) {
+    if let Some(value) = announced {
+        *known = value;
+    }
 }
 
 /// Those of one interface.
@@ -223,6 +279,40 @@ mod tests {
         for name in ["/etc/passwd", "../x", "ipv4/../../x"] {
             assert!(sysctls.read(name).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_announced_is_taken_over() {
+        let ours = IfIndex::new(3);
+        let mut forwarding = Forwarding::default();
+        forwarding
+            .interfaces
+            .insert(ours, InterfaceForwarding::default());
+        let mut hear = |v6, scope, forward, rp_filter| {
+            let news = forwarding.announced(&Netconf {
+                v6,
+                scope,
+                forwarding: forward,
+                rp_filter,
+                proxy: None,
+            });
+            (news, forwarding.clone())
+        };
+        assert!(hear(false, Scope::All, Some(true), None).0);
+        let (news, known) = hear(false, Scope::Device(ours), Some(true), Some(2));
+        assert!(news && known.v4 && !known.v6);
+        assert!(known.interfaces[&ours].v4);
+        assert_eq!((known.rp_filter, known.interfaces[&ours].rp_filter), (0, 2));
+        assert!(
+            !hear(false, Scope::Device(ours), Some(true), Some(2)).0,
+            "old"
+        );
+        assert!(!hear(true, Scope::Device(ours), Some(true), None).0);
+        assert!(!hear(true, Scope::Default, Some(true), None).0);
+        let (news, known) = hear(true, Scope::All, Some(true), None);
+        assert!(news && known.v6);
+        let (news, known) = hear(false, Scope::Device(IfIndex::new(9)), Some(true), None);
+        assert!(!news && known.interfaces.len() == 1, "none of ours");
     }
 
     #[test]

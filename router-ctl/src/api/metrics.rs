@@ -60,6 +60,26 @@ impl Collector for Snapshot {
                 .iter()
                 .map(|v| ([("reason", &*v.reason), ("action", &*v.action)], v.packets)),
         )?;
+        for (name, help, value) in [
+            (
+                "routerctl_netlink_resyncs",
+                "Times that all of the kernel's tables were read",
+                status.following.resyncs,
+            ),
+            (
+                "routerctl_netlink_dumps",
+                "Tables that were read from the kernel",
+                status.following.dumps,
+            ),
+            (
+                "routerctl_netlink_overruns",
+                "Times that the kernel announced more than could be heard",
+                status.following.overruns,
+            ),
+        ] {
+            let encoder = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            ConstCounter::new(value).encode(encoder)?;
+        }
         infos(
             &mut encoder,
             "routerctl_xdp_info",

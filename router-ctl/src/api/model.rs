@@ -31,8 +31,23 @@ pub struct Status {
     pub trunks: Vec<TrunkStatus>,
     /// One entry a network, in the order of the configuration.
     pub networks: Vec<NetworkStatus>,
+    /// How the daemon keeps up with the kernel.
+    #[serde(default)]
+    pub following: Following,
     /// Counters, as `router-ctl stats` gives them.
     pub stats: Stats,
+}
+
+/// How the daemon keeps up with the kernel, counted since it started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Following {
+    /// Tables that were read from the kernel.
+    pub dumps: u64,
+    /// Times that all of them were: at the start, each five minutes, and after
+    /// an overrun.
+    pub resyncs: u64,
+    /// Times that the kernel announced more than could be heard.
+    pub overruns: u64,
 }
 
 /// The daemon's health.

@@ -1,31 +1,48 @@
-//! Keeping the maps as the kernel's state wants them.
+//! The daemon's engine, and what it shares with the API.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use router_common::wire::{IfIndex, NetworkId};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 use tracing::{debug, warn};
 
-use super::{fail, host::Host, news::News, view::Known};
+use super::{
+    fail,
+    follow::{Answer, Follower, Heed},
+    host::Host,
+    keeper::Keeper,
+    neighbours::{self, Traffic},
+    news::News,
+    pace::Pace,
+    source::{Kernel, Source as _},
+    view::Known,
+};
 use crate::{
     api::model::RouteChange,
     codes,
-    config::{Config, StaticRoute},
-    dataplane::{Attachment, Dataplane},
+    config::Config,
+    dataplane::Dataplane,
     error::{Error, Kind},
-    netlink::{
-        Netlink, PROTOCOL,
-        types::{Link, TABLE_MAIN, Tables},
-    },
-    reconcile::{self, Contents, Kernel, Numbering, Wanted, diff},
-    sys::{self, Offload},
-    sysctl::Forwarding,
+    netlink::{self, Heard, Netlink, Watch},
+    reconcile::{Contents, Numbering},
 };
 
 /// How long what is cached may be used without a sign of life.
 const CACHE_LEASE: Duration = Duration::from_secs(5);
+/// Between two times that the maps are reconciled, however much happens. What is
+/// wrong is out of the maps before: see [`Engine::hear`].
+const SHORTEST_REST: Duration = Duration::from_millis(20);
+/// The same, however long it takes.
+const LONGEST_REST: Duration = Duration::from_millis(160);
+/// How often everything is read, if something is lost each time.
+const RESYNC_TRIES: usize = 4;
 
 /// What the engine and the API share.
 #[derive(Debug)]
@@ -33,7 +50,7 @@ pub(super) struct Shared {
     /// What the daemon is asked to be now: a reload puts another in its place.
     config: Mutex<Arc<Config>>,
     pub(super) instance: String,
-    pub(super) started: Instant,
+    pub(super) started: std::time::Instant,
     pub(super) netlink: Netlink,
     known: Mutex<Known>,
     dataplane: Mutex<Option<Box<dyn Dataplane>>>,
@@ -66,7 +83,7 @@ impl Shared {
             }),
             config: Mutex::new(config),
             instance,
-            started: Instant::now(),
+            started: std::time::Instant::now(),
             netlink,
             dataplane: Mutex::default(),
             commands,
@@ -90,40 +107,44 @@ impl Shared {
     }
 }
 
-/// Whether our program is on the device that bears the trunk's name now. One
-/// that was made anew transmits nothing for XDP, and what is redirected to it is
-/// lost.
-pub(super) fn is_in_place(attachment: Option<&Attachment>, link: Option<&Link>) -> bool {
-    attachment.zip(link).is_some_and(|(attachment, link)| {
-        let program = link.xdp.map(|xdp| xdp.prog_id);
-        attachment.ifindex == link.ifindex && program == Some(attachment.prog_id)
-    })
-}
-
 /// A task that panicked has left what it guards whole: it is written in one go.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The one that writes the maps.
+/// What runs the daemon's loop (`watch.rs`): follows the kernel and has the maps
+/// follow it.
 #[derive(Debug)]
 pub(super) struct Engine {
     pub(super) shared: Arc<Shared>,
     pub(super) host: Host,
-    stand_in: bool,
-    /// What the maps hold.
-    contents: Contents,
-    /// It is what they should.
+    pub(super) watch: Watch,
+    pub(super) follower: Follower<Kernel>,
+    keeper: Keeper,
+    /// When the maps are reconciled next.
+    pace: Pace,
+    traffic: Traffic,
+    /// The maps are right.
     current: bool,
 }
 
 impl Engine {
-    pub(super) fn new(shared: Arc<Shared>, host: Host, stand_in: bool) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, host: Host, watch: Watch, stand_in: bool) -> Self {
+        let source = Kernel {
+            netlink: host.netlink.clone(),
+            sysctls: host.sysctls.clone(),
+        };
         Self {
             shared,
+            watch,
+            follower: Follower::new(source),
             host,
-            stand_in,
-            contents: Contents::default(),
+            keeper: Keeper {
+                stand_in,
+                ..Keeper::default()
+            },
+            pace: Pace::new(SHORTEST_REST, LONGEST_REST, Instant::now()),
+            traffic: Traffic::default(),
             current: false,
         }
     }
@@ -131,76 +152,209 @@ impl Engine {
     /// Reads everything and puts the maps right. `false`: a map could not be
     /// written, so try again.
     pub(super) async fn resync(&mut self) -> Result<bool, Error> {
-        let done = self.put_right().await;
-        self.current = matches!(done, Ok(true));
-        done
+        let config = self.shared.config();
+        for _ in 0..RESYNC_TRIES {
+            self.follower.read(&config).await.map_err(|error| {
+                fail::refused(codes::NETLINK, "cannot read the kernel's tables", &error)
+            })?;
+            if self.listen()? {
+                break;
+            }
+        }
+        Ok(self.reconcile())
     }
 
-    async fn put_right(&mut self) -> Result<bool, Error> {
-        let config = self.shared.config();
-        let tables = self.host.netlink.tables().await.map_err(|error| {
-            fail::refused(codes::NETLINK, "cannot read the kernel's tables", &error)
-        })?;
-        let forwarding = self.read_forwarding(&tables)?;
-        let mut kernel = Kernel { tables, forwarding };
-        let numbering = self.shared.known().numbering.adapted(&config);
-        let mut known = Known {
-            config: Arc::clone(&config),
-            numbering: numbering.clone(),
-            rx_vlan: self.read_rx_vlan(),
-            missing_routes: missing_routes(&config, &kernel.tables),
-            ready: self.shared.known().ready,
-            ..Known::default()
-        };
-        if let Some(dataplane) = self.shared.dataplane().as_mut() {
-            known.attachments = numbering
-                .slots(&config)
-                .map(|(slot, _)| dataplane.attachment(slot).cloned())
-                .collect();
-            let mut transmitters = known.transmitters();
-            transmitters.retain(|slot| {
-                let name = numbering.trunk_name(*slot);
-                let link = name.and_then(|name| kernel.tables.link(name));
-                is_in_place(dataplane.attachment(*slot), link)
-            });
-            let wanted = Wanted {
-                stand_in: self.stand_in,
-                transmitters,
+    /// Takes in what the kernel has announced so far, and puts the maps right.
+    /// What was changed over netlink has been announced when the change is
+    /// acknowledged: after this, it is known.
+    pub(super) fn catch_up(&mut self) -> Result<bool, Error> {
+        self.listen()?;
+        Ok(self.reconcile())
+    }
+
+    /// Hears what is waiting. `false`: something was lost.
+    fn listen(&mut self) -> Result<bool, Error> {
+        let mut whole = true;
+        loop {
+            let heard = self.watch.waiting().map_err(|error| {
+                fail::refused(codes::NETLINK, "cannot watch the kernel", &error)
+            })?;
+            let Some(heard) = heard else {
+                return Ok(whole);
             };
-            known.plan = reconcile::reconcile(&config, &numbering, &kernel, &wanted);
-            known.map_failure =
-                write_maps(&mut self.contents, &known.plan.contents, dataplane.as_mut());
-        } else {
-            let wanted = Wanted {
-                stand_in: self.stand_in,
-                ..Wanted::default()
-            };
-            known.plan = reconcile::reconcile(&config, &numbering, &kernel, &wanted);
+            whole &= heard != Heard::Overrun;
+            self.follower.hear(heard, Instant::now());
         }
-        // They may be many, and whoever wants them reads them anew.
-        kernel.tables.routes = Vec::new();
-        known.kernel = kernel;
-        let complete = known.map_failure.is_none();
+    }
+
+    /// Puts the maps right by what is known. `false`: a map could not be
+    /// written, so try again.
+    pub(super) fn reconcile(&mut self) -> bool {
+        let begun = Instant::now();
+        self.pace.begin();
+        let config = self.shared.config();
+        let (numbering, ready) = {
+            let known = self.shared.known();
+            (known.numbering.adapted(&config), known.ready)
+        };
+        let kernel = self.follower.kernel(&config);
+        let mut known = self.keeper.keep(
+            Arc::clone(&config),
+            numbering,
+            kernel,
+            self.shared.dataplane().as_deref_mut(),
+        );
+        known.ready = ready;
+        known.rx_vlan = self.read_rx_vlan(&config);
+        known.troubles = self.follower.problems();
+        known.following = self.follower.counts().clone();
+        self.current = known.map_failure.is_none();
         *self.shared.known() = known;
         self.shared.news.known(&self.shared.known());
-        Ok(complete)
+        let now = Instant::now();
+        self.pace.done(now - begun, now);
+        debug!(took = ?(now - begun), "reconciled");
+        if self.follower.is_unsure() {
+            self.pace.want(now);
+        }
+        self.current
     }
 
-    /// Whether a sysctl that matters has changed since the last resync: the
-    /// kernel does not announce all of them.
-    pub(super) fn sysctls_changed(&self) -> bool {
-        let known = self.shared.known();
-        match self.read_forwarding(&known.kernel.tables) {
-            Ok(forwarding) => forwarding != known.kernel.forwarding,
-            // The resync says it.
-            Err(_) => true,
+    /// When [`go_on`](Self::go_on) is to be called.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let due = self.pace.due().into_iter().chain(self.follower.due());
+        due.min()
+    }
+
+    /// Does what is due.
+    pub(super) fn go_on(&mut self) {
+        let now = Instant::now();
+        if self.follower.due().is_some_and(|due| due <= now) {
+            self.follower.start(&self.shared.config(), now);
+        }
+        if self.pace.is_due(now) {
+            self.reconcile();
+        }
+    }
+
+    /// What the kernel has announced changes the maps at once, unless it has
+    /// just been done: then only what is wrong is taken out of them at once.
+    pub(super) fn hear(&mut self, heard: Result<Heard, netlink::Error>) {
+        let now = Instant::now();
+        match heard {
+            Ok(heard) => {
+                let heed = self.follower.hear(heard, now);
+                self.heed(&heed, now);
+            }
+            Err(error) => {
+                warn!(%error, "netlink watch");
+                match Watch::subscribe() {
+                    Ok(anew) => {
+                        self.watch = anew;
+                        self.follower.hear(Heard::Overrun, now);
+                    }
+                    Err(error) => warn!(%error, "cannot watch the kernel"),
+                }
+            }
+        }
+    }
+
+    /// Takes in what was asked for.
+    pub(super) fn take(&mut self, answer: Answer) {
+        let now = Instant::now();
+        let heed = self.follower.take(answer, now);
+        self.heed(&heed, now);
+    }
+
+    fn heed(&mut self, heed: &Heed, now: Instant) {
+        if heed.changed {
+            self.pace.want(now);
+        }
+        if self.pace.is_due(now) {
+            self.reconcile();
+        } else if !heed.shut.is_empty()
+            && let Some(dataplane) = self.shared.dataplane().as_deref_mut()
+        {
+            self.keeper.shut(&heed.shut, dataplane);
+        }
+    }
+
+    /// Each second: looks at what the kernel does not announce, and keeps the
+    /// neighbours alive.
+    pub(super) fn tick(&mut self) {
+        let now = Instant::now();
+        let config = self.shared.config();
+        self.renew_leases();
+        let mut changed = self.follower.tick(&config, now);
+        self.follower.look_at(self.trunks_and_peers(&config));
+        self.use_neighbours();
+        let rx_vlan = self.read_rx_vlan(&config);
+        {
+            let mut known = self.shared.known();
+            known.troubles = self.follower.problems();
+            known.following = self.follower.counts().clone();
+            changed |= known.rx_vlan != rx_vlan || known.map_failure.is_some();
+        }
+        if changed {
+            self.pace.want(now);
+        }
+    }
+
+    /// The trunks, and what is at the other end of those that are veth.
+    fn trunks_and_peers(&self, config: &Config) -> Vec<String> {
+        let mirror = self.follower.mirror();
+        let mut names = Vec::new();
+        for trunk in &config.trunks {
+            names.push(trunk.interface.clone());
+            let link = mirror.link_named(&trunk.interface);
+            let peer = link.filter(|link| link.kind.as_deref() == Some("veth"));
+            let peer = peer.and_then(|link| mirror.link(link.parent?));
+            names.extend(peer.map(|peer| peer.name.clone()));
+        }
+        names
+    }
+
+    /// Declares the stale neighbours of networks with traffic to be in use.
+    fn use_neighbours(&mut self) {
+        let devices: BTreeMap<NetworkId, IfIndex> = {
+            let known = self.shared.known();
+            let networks = known.numbering.numbered(&known.config);
+            let places = networks.zip(&known.plan.networks);
+            places
+                .filter_map(|((id, ..), place)| Some((id, *place.as_ref().ok()?)))
+                .collect()
+        };
+        let mirror = self.follower.mirror();
+        let stale = |device: &IfIndex| mirror.neighbours_of(*device).any(neighbours::needs_use);
+        let asked: Vec<NetworkId> = devices
+            .iter()
+            .filter(|(_, device)| stale(device))
+            .map(|(id, _)| *id)
+            .collect();
+        if asked.is_empty() {
+            return;
+        }
+        let carrying = match self.shared.dataplane().as_deref() {
+            Some(dataplane) => self
+                .traffic
+                .carried(&asked, devices.len(), |id| dataplane.sent_to(id)),
+            None => return,
+        };
+        match carrying {
+            Ok(carrying) => {
+                let on = carrying.iter().filter_map(|id| devices.get(id));
+                let chosen =
+                    neighbours::choose(on.flat_map(|device| mirror.neighbours_of(*device)));
+                self.follower.use_neighbours(chosen);
+            }
+            Err(error) => warn!(%error, "cannot tell which networks carry traffic"),
         }
     }
 
     /// Says for a while that the maps are right. Not while they are not: after
     /// the long lease the kernel takes everything, and loses nothing.
     pub(super) fn renew_leases(&self) {
-        if !self.current {
+        if !self.current || !self.follower.is_current() {
             return;
         }
         let direct = self.shared.config().direct_lease.duration();
@@ -216,23 +370,10 @@ impl Engine {
         self.shared.known().ready = true;
     }
 
-    fn read_forwarding(&self, tables: &Tables) -> Result<Forwarding, Error> {
-        let config = self.shared.config();
-        let interfaces = config.networks.iter().filter_map(|network| {
-            let link = tables.link(&network.interface)?;
-            Some((link.ifindex, link.name.as_str()))
-        });
-        self.host
-            .sysctls
-            .forwarding(interfaces)
-            .map_err(|error| fail::io(codes::SYSCTL, "cannot read the forwarding sysctls", &error))
-    }
-
-    fn read_rx_vlan(&self) -> Vec<Option<bool>> {
-        let config = self.shared.config();
+    fn read_rx_vlan(&self, config: &Config) -> Vec<Option<bool>> {
         let trunks = config.trunks.iter();
         trunks
-            .map(|trunk| sys::offload(&trunk.interface, Offload::RxVlan).ok())
+            .map(|trunk| self.follower.source.takes_tags_off(&trunk.interface))
             .collect()
     }
 
@@ -246,48 +387,8 @@ impl Engine {
     /// Detaches XDP. The maps go with it.
     pub(super) fn close(&mut self) {
         *self.shared.dataplane() = None;
-        self.contents = Contents::default();
+        self.keeper.contents = Contents::default();
     }
-}
-
-/// Carries out what is missing; the first failure, if there was one. What
-/// failed is not noted as done, so the next resync tries it again.
-fn write_maps(
-    current: &mut Contents,
-    desired: &Contents,
-    dataplane: &mut dyn Dataplane,
-) -> Option<String> {
-    let mut failure = None;
-    for operation in diff(current, desired) {
-        match dataplane.apply(&operation) {
-            Ok(()) => {
-                debug!(?operation, "map");
-                current.apply(&operation);
-            }
-            Err(error) => {
-                warn!(%error, ?operation, "a map could not be written");
-                failure.get_or_insert_with(|| error.to_string());
-            }
-        }
-    }
-    failure
-}
-
-/// Places of the static routes that are not in the main table.
-fn missing_routes(config: &Config, tables: &Tables) -> Vec<usize> {
-    let installed = |wanted: &StaticRoute| {
-        tables.routes.iter().any(|route| {
-            route.table == TABLE_MAIN
-                && route.protocol == PROTOCOL
-                && route.dst == wanted.to.trunc()
-                && route.metric == wanted.metric.unwrap_or(StaticRoute::DEFAULT_METRIC)
-        })
-    };
-    let routes = config.routes.iter().enumerate();
-    routes
-        .filter(|(_, route)| !installed(route))
-        .map(|(at, _)| at)
-        .collect()
 }
 
 /// Several failures of a take-down as one.
@@ -306,81 +407,4 @@ pub(super) fn failures(failures: &[Error]) -> Result<(), Error> {
     )
     .cause(causes.join("; "))
     .help("mend what is named, and run `router-ctl down` again: it goes on where this stopped"))
-}
-
-#[cfg(test)]
-mod tests {
-    use router_common::wire::TrunkSlot;
-
-    use super::*;
-    use crate::{
-        dataplane::{self, Attach, Attachment, Counters, MemoryDataplane},
-        reconcile::Operation,
-    };
-
-    /// Refuses one kind of operation.
-    #[derive(Debug, Default)]
-    struct Stubborn {
-        memory: MemoryDataplane,
-        refuse: bool,
-    }
-
-    impl Dataplane for Stubborn {
-        fn apply(&mut self, operation: &Operation) -> Result<(), dataplane::Error> {
-            if self.refuse && matches!(operation, Operation::AddLocal(_)) {
-                return Err(dataplane::Error::Map {
-                    map: "LOCALS",
-                    reason: "full".into(),
-                });
-            }
-            self.memory.apply(operation)
-        }
-
-        fn renew_leases(
-            &mut self,
-            cache: Duration,
-            direct: Duration,
-        ) -> Result<(), dataplane::Error> {
-            self.memory.renew_leases(cache, direct)
-        }
-
-        fn attach(&mut self, request: &Attach) -> Result<Attachment, dataplane::Error> {
-            self.memory.attach(request)
-        }
-
-        fn attachment(&self, slot: TrunkSlot) -> Option<&Attachment> {
-            self.memory.attachment(slot)
-        }
-
-        fn program(&self, slot: TrunkSlot) -> Option<std::os::fd::BorrowedFd<'_>> {
-            self.memory.program(slot)
-        }
-
-        fn counters(&self) -> Result<Counters, dataplane::Error> {
-            self.memory.counters()
-        }
-    }
-
-    #[test]
-    fn a_failed_write_is_tried_again() {
-        let mut desired = Contents::default();
-        desired
-            .locals
-            .insert(router_common::abi::LocalAddress::v4([10, 0, 0, 1]));
-        desired
-            .ports
-            .insert(TrunkSlot::new(0), router_common::wire::IfIndex::new(2));
-        let mut current = Contents::default();
-        let mut dataplane = Stubborn {
-            refuse: true,
-            ..Stubborn::default()
-        };
-        let failure = write_maps(&mut current, &desired, &mut dataplane);
-        assert_eq!(failure.as_deref(), Some("map LOCALS: full"));
-        assert_eq!(dataplane.memory.contents, current);
-        assert_eq!(current.ports, desired.ports, "the others are done");
-        dataplane.refuse = false;
-        assert_eq!(write_maps(&mut current, &desired, &mut dataplane), None);
-        assert_eq!(dataplane.memory.contents, desired);
-    }
 }

@@ -93,6 +93,7 @@ impl Service for Handle {
                 .map(|path| path.display().to_string()),
             trunks: known.trunks(),
             networks: known.networks(),
+            following: known.following.clone(),
             stats,
         })
     }

@@ -3,13 +3,14 @@
 //!
 //! ```text
 //! run -> bringup -> attach::open -> resync (maps filled) -> attach -> watch loop
-//!                                                                      | netlink event, 1 s timer
-//!                                                                      '-> resync: dump, reconcile, diff, write
+//!                                                                      | announcement, answer, 1 s timer
+//!                                                                      '-> follow -> reconcile -> diff -> write
 //! ```
 //!
-//! [`bringup`] changes the system through [`host`], which journals; [`engine`]
-//! is the only writer of the maps; [`handle`] answers the API from what the
-//! engine knows ([`view`], [`health`]).
+//! [`bringup`] changes the system through [`host`], which journals; [`watch`] is
+//! the loop; [`follow`] keeps the kernel's tables in memory, and [`keeper`], the
+//! only writer of the maps, has the maps follow them; [`handle`] answers the API
+//! from what the [`engine`] knows ([`view`], [`health`]).
 //!
 //! Invariant: the kernel forwards whatever happens here. Links are not pinned in
 //! this version, so with the daemon's death, however it comes about, XDP is
@@ -21,27 +22,32 @@ mod bringup;
 mod engine;
 mod fail;
 mod fitness;
+mod follow;
 mod handle;
 mod health;
 mod host;
+mod keeper;
 mod log;
+mod neighbours;
 mod news;
+mod pace;
 mod retire;
+mod source;
 #[cfg(test)]
 mod tests;
 mod view;
+mod watch;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::{Notify, mpsc, oneshot},
-    time::{Instant, MissedTickBehavior, interval, sleep_until},
+    sync::{mpsc, oneshot},
 };
 use tracing::{info, warn};
 
 use self::{
-    engine::{Command, Engine, Shared},
+    engine::{Engine, Shared},
     handle::Handle,
     host::Host,
 };
@@ -50,16 +56,9 @@ use crate::{
     codes,
     config::Loaded,
     error::{Error, Kind},
-    journal::{Effect, Entry, Journal},
-    netlink::{Event, Watch},
+    journal::Journal,
+    netlink::Watch,
 };
-
-/// Events that come closer together than this are one.
-const QUIET: Duration = Duration::from_millis(20);
-/// How often sysctls are looked at that the kernel does not announce.
-const SYSCTL_PERIOD: Duration = Duration::from_secs(1);
-/// A resync may take a quarter of the time, no more: tables may be large.
-const REST: u32 = 3;
 
 /// Where the daemon keeps its things, and how it differs from the usual.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +105,9 @@ pub async fn run(loaded: Loaded, options: Options) -> Result<(), Error> {
     log::start(options.verbose);
     let listener = Listener::bind_in(&options.runtime_dir, &options.instance).await?;
     let mut signals = Signals::listen()?;
-    let changes = watch()?;
+    // Before anything is read: what changes in between is heard.
+    let watch = Watch::subscribe()
+        .map_err(|error| fail::refused(codes::NETLINK, "cannot watch the kernel", &error))?;
     let host = Host::open(&options.state_dir, &options.instance)?;
     let (commands, mut inbox) = mpsc::channel(16);
     let netlink = host.netlink.clone();
@@ -116,7 +117,7 @@ pub async fn run(loaded: Loaded, options: Options) -> Result<(), Error> {
         netlink,
         commands,
     );
-    let mut engine = Engine::new(Arc::new(shared), host, options.stand_in);
+    let mut engine = Engine::new(Arc::new(shared), host, watch, options.stand_in);
 
     let (stop, stopped) = oneshot::channel::<()>();
     let service = Arc::new(Handle::new(Arc::clone(&engine.shared)));
@@ -127,7 +128,7 @@ pub async fn run(loaded: Loaded, options: Options) -> Result<(), Error> {
 
     let outcome = start(&mut engine, &loaded, &options, &mut signals).await;
     let outcome = match outcome {
-        Ok(()) => serve(&mut engine, &changes, &mut inbox, &mut signals).await,
+        Ok(()) => watch::serve(&mut engine, &mut inbox, &mut signals).await,
         Err(error) => Err(error),
     };
     // Answers are on their way; nobody asks any more.
@@ -205,91 +206,6 @@ async fn bring_up(engine: &mut Engine, loaded: &Loaded, options: &Options) -> Re
     engine.ready();
     engine.resync().await?;
     Ok(())
-}
-
-/// The watch loop.
-async fn serve(
-    engine: &mut Engine,
-    changes: &Notify,
-    inbox: &mut mpsc::Receiver<Command>,
-    signals: &mut Signals,
-) -> Result<(), Error> {
-    let mut sysctls = interval(SYSCTL_PERIOD);
-    sysctls.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut stale = false;
-    let mut rested = Instant::now();
-    loop {
-        tokio::select! {
-            signal = signals.next() => {
-                info!("{signal}: ending; the kernel goes on forwarding");
-                return end(engine).await;
-            }
-            Some(command) = inbox.recv() => match command {
-                Command::Route(change, answer) => {
-                    let shared = Arc::clone(&engine.shared);
-                    let done = handle::change_route(&shared, &mut engine.host, change).await;
-                    // Whoever asked may have gone.
-                    let _ = answer.send(done);
-                }
-                Command::Down(answer) => {
-                    info!("down: putting everything back");
-                    let done = engine.take_down(0).await;
-                    let _ = answer.send(done.clone());
-                    return done;
-                }
-            },
-            () = changes.notified() => stale = true,
-            _ = sysctls.tick() => {
-                engine.renew_leases();
-                stale |= engine.sysctls_changed();
-            }
-            () = sleep_until(rested), if stale => {
-                let begun = Instant::now();
-                stale = match engine.resync().await {
-                    Ok(complete) => !complete,
-                    Err(error) => {
-                        warn!(%error, "resync");
-                        true
-                    }
-                };
-                let pause = if stale { SYSCTL_PERIOD } else { begun.elapsed() * REST };
-                rested = Instant::now() + pause;
-            }
-        }
-    }
-}
-
-/// Ends without putting anything back but what dies with the daemon: XDP and
-/// its maps.
-async fn end(engine: &mut Engine) -> Result<(), Error> {
-    engine.close();
-    let pins = |entry: &Entry| matches!(entry.effect, Effect::Pins { .. });
-    engine::failures(&engine.host.undo_where(pins).await)
-}
-
-/// Tells of every change of the kernel's network configuration.
-fn watch() -> Result<Arc<Notify>, Error> {
-    let failed = |error| fail::refused(codes::NETLINK, "cannot watch the kernel", &error);
-    let mut watch = Watch::subscribe().map_err(failed)?;
-    let changes = Arc::new(Notify::new());
-    let changed = Arc::clone(&changes);
-    tokio::spawn(async move {
-        loop {
-            match watch.changed(QUIET).await {
-                Ok(Event::Changed) => {}
-                Ok(Event::Overrun) => info!("netlink overrun: reading everything anew"),
-                Err(error) => {
-                    warn!(%error, "netlink watch");
-                    tokio::time::sleep(SYSCTL_PERIOD).await;
-                    if let Ok(anew) = Watch::subscribe() {
-                        watch = anew;
-                    }
-                }
-            }
-            changed.notify_one();
-        }
-    });
-    Ok(changes)
 }
 
 /// The signals that end the daemon.

@@ -8,7 +8,7 @@ use router_common::{
 
 use super::{
     bringup::{ours_in_place, route_spec},
-    engine::is_in_place,
+    keeper::is_in_place,
     view::{self, Known},
 };
 use crate::{

@@ -16,7 +16,8 @@ use router_common::{
 use super::health::{self, Health};
 use crate::{
     api::model::{
-        Count, Neighbour, NetworkStatus, PairCount, Route, Stats, TrunkStatus, VerdictCount,
+        Count, Following, Neighbour, NetworkStatus, PairCount, Problem, Route, Stats, TrunkStatus,
+        VerdictCount,
     },
     config::{Config, Network, XdpMode},
     dataplane::{Attachment, Counters},
@@ -49,6 +50,10 @@ pub(super) struct Known {
     pub(super) missing_routes: Vec<usize>,
     /// What went wrong with the maps in the last attempt.
     pub(super) map_failure: Option<String>,
+    /// What keeps the daemon from following the kernel.
+    pub(super) troubles: Vec<Problem>,
+    /// How it follows the kernel.
+    pub(super) following: Following,
     /// Bring-up is finished.
     pub(super) ready: bool,
 }

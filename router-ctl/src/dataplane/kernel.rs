@@ -12,11 +12,11 @@ use aya::{
 };
 use router_common::{
     abi::{MapBytes as _, Renewal, VIDS, names, pair_stride},
-    wire::TrunkSlot,
+    wire::{NetworkId, TrunkSlot},
 };
 use tracing::{debug, warn};
 
-use super::{Attach, Attachment, Counters, Dataplane, Error, Layout, maps::Maps};
+use super::{Attach, Attachment, Counters, Dataplane, Error, Layout, Sent, maps::Maps};
 use crate::{reconcile::Operation, sys};
 
 /// The XDP object, part of this binary.
@@ -146,6 +146,10 @@ impl Dataplane for XdpDataplane {
 
     fn counters(&self) -> Result<Counters, Error> {
         self.maps.counters()
+    }
+
+    fn sent_to(&self, network: NetworkId) -> Result<Sent, Error> {
+        self.maps.sent_to(network)
     }
 }
 

@@ -10,7 +10,7 @@ use router_common::{
     wire::NetworkId,
 };
 
-use super::{Counters, Error};
+use super::{Counters, Error, Sent};
 use crate::reconcile::Operation;
 
 /// Value of `LOCALS`: only the key counts.
@@ -119,6 +119,21 @@ impl Maps {
                 .map_err(failed(names::PAIRS))?;
         }
         Ok(())
+    }
+
+    pub(super) fn sent_to(&self, network: NetworkId) -> Result<Sent, Error> {
+        let stride = pair_stride(u32::from(self.networks));
+        let dense = stride > 1;
+        let column = if dense { network } else { NetworkId::new(0) };
+        let mut packets = 0;
+        for from in (0..self.networks).map(NetworkId::new) {
+            packets += sum(&self.pairs, pair_index(stride, from, column), names::PAIRS)?.packets;
+        }
+        Ok(if dense {
+            Sent::There(packets)
+        } else {
+            Sent::Anywhere(packets)
+        })
     }
 
     pub(super) fn counters(&self) -> Result<Counters, Error> {

@@ -2,9 +2,12 @@
 
 use std::{collections::BTreeMap, os::fd::BorrowedFd, time::Duration};
 
-use router_common::{abi::names, wire::TrunkSlot};
+use router_common::{
+    abi::names,
+    wire::{NetworkId, TrunkSlot},
+};
 
-use super::{Attach, Attachment, Counters, Dataplane, Error};
+use super::{Attach, Attachment, Counters, Dataplane, Error, Sent};
 use crate::reconcile::{Contents, Operation};
 
 /// Keeps what it is told, and counts nothing.
@@ -51,5 +54,9 @@ impl Dataplane for MemoryDataplane {
 
     fn counters(&self) -> Result<Counters, Error> {
         Ok(Counters::default())
+    }
+
+    fn sent_to(&self, _network: NetworkId) -> Result<Sent, Error> {
+        Ok(Sent::There(0))
     }
 }

@@ -58,6 +58,13 @@ pub trait Dataplane: Send + std::fmt::Debug + 'static {
     /// # Errors
     /// If a map cannot be read.
     fn counters(&self) -> Result<Counters, Error>;
+
+    /// Packets forwarded to a network since the maps were made. Reads as many
+    /// counters as there are networks.
+    ///
+    /// # Errors
+    /// If a map cannot be read.
+    fn sent_to(&self, network: NetworkId) -> Result<Sent, Error>;
 }
 
 /// How large the maps are, and where they are pinned.
@@ -109,6 +116,15 @@ pub struct Counters {
     /// Frames that were forwarded, by ingress and egress network; `None`: there
     /// are too many networks to count pairs.
     pub forwarded: Vec<(NetworkId, Option<NetworkId>, Counter)>,
+}
+
+/// How many packets were forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// To the network that was asked about.
+    There(u64),
+    /// To all of them together: there are too many to count pairs.
+    Anywhere(u64),
 }
 
 /// What can go wrong.

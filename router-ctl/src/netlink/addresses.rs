@@ -23,7 +23,11 @@ impl Netlink {
     pub async fn addresses(&self) -> Result<Vec<Address>, Error> {
         let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
         let answers = self.dump(request).await?;
-        Ok(answers.into_iter().filter_map(address).collect())
+        let told = |message| match message {
+            RouteNetlinkMessage::NewAddress(message) => address(message),
+            _ => None,
+        };
+        Ok(answers.into_iter().filter_map(told).collect())
     }
 
     /// Gives `address` to a device.
@@ -67,10 +71,7 @@ fn message(ifindex: IfIndex, address: IpNet) -> AddressMessage {
 }
 
 /// The address that a message is about.
-fn address(message: RouteNetlinkMessage) -> Option<Address> {
-    let RouteNetlinkMessage::NewAddress(message) = message else {
-        return None;
-    };
+pub(super) fn address(message: AddressMessage) -> Option<Address> {
     let header = message.header;
     let mut flags = AddressFlags::from_bits_retain(u32::from(header.flags.bits()));
     let mut prefix: Option<IpAddr> = None;

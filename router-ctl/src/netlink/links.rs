@@ -34,10 +34,10 @@ impl Netlink {
     pub async fn links(&self) -> Result<Vec<Link>, Error> {
         let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
         let answers = self.dump(request).await?;
-        Ok(answers.into_iter().filter_map(link).collect())
+        Ok(answers.into_iter().filter_map(told).collect())
     }
 
-    /// The device of this name, if there is one.
+    /// The device of this name, if there is one. One question, not a dump.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -54,7 +54,7 @@ impl Netlink {
             Ok(answers) => Ok(answers
                 .into_iter()
                 .flatten()
-                .filter_map(link)
+                .filter_map(told)
                 .find(|link| link.name == name)),
             Err(error) if error.is_missing() => Ok(None),
             Err(error) => Err(error),
@@ -142,11 +142,16 @@ fn xdp_message(ifindex: IfIndex, fd: i32, flags: u32) -> RouteNetlinkMessage {
     RouteNetlinkMessage::SetLink(builder(ifindex).append_extra_attribute(xdp).build())
 }
 
-/// The device that a message is about.
-fn link(message: RouteNetlinkMessage) -> Option<Link> {
-    let RouteNetlinkMessage::NewLink(message) = message else {
-        return None;
-    };
+fn told(message: RouteNetlinkMessage) -> Option<Link> {
+    match message {
+        RouteNetlinkMessage::NewLink(message) => link(message),
+        _ => None,
+    }
+}
+
+/// The device that a message is about; `None`: something else of a device
+/// (wireless events).
+pub(super) fn link(message: LinkMessage) -> Option<Link> {
     let flags = message.header.flags;
     let mut link = Link {
         ifindex: IfIndex::new(message.header.index),
@@ -175,7 +180,7 @@ fn link(message: RouteNetlinkMessage) -> Option<Link> {
     if link.parent_elsewhere {
         link.parent = None;
     }
-    Some(link)
+    (!link.name.is_empty()).then_some(link)
 }
 
 fn read_info(infos: Vec<LinkInfo>, link: &mut Link) {

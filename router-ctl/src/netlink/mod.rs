@@ -1,13 +1,18 @@
 //! The kernel's network configuration over rtnetlink: the only place that
 //! knows those crates.
 //!
-//! [`Netlink`] asks and changes, [`Watch`] says when to ask again, and
-//! [`types`] is what both speak in.
+//! [`Netlink`] asks and changes, [`Watch`] hears what the kernel announces,
+//! [`Mirror`] keeps its tables in memory by both, and [`types`] is what they
+//! speak in.
 
 mod addresses;
+mod delta;
 mod error;
+mod index;
 mod links;
+mod mirror;
 mod neighbours;
+mod raw;
 mod routes;
 #[cfg(test)]
 mod tests;
@@ -23,9 +28,13 @@ use rtnetlink::{
 };
 
 pub use self::{
+    delta::Delta,
     error::Error,
+    index::{Devices, Index},
+    mirror::{Due, Dump, Mirror},
+    raw::{Netconf, Scope},
     routes::{PROTOCOL, protocol_name},
-    watch::{Event, Watch},
+    watch::{Heard, Watch},
 };
 
 /// `NLM_F_DUMP_INTR`: the table changed while it was dumped.
@@ -65,6 +74,17 @@ impl Netlink {
             routes: self.routes().await?,
             custom_rules_v4: self.has_custom_rules(false).await?,
             custom_rules_v6: self.has_custom_rules(true).await?,
+        })
+    }
+
+    /// [`tables`](Self::tables), and the neighbours.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn everything(&self) -> Result<Dump, Error> {
+        Ok(Dump {
+            tables: self.tables().await?,
+            neighbours: self.neighbours().await?,
         })
     }
 

@@ -62,14 +62,24 @@ impl Netlink {
     /// # Errors
     /// If the kernel refuses.
     pub async fn routes(&self) -> Result<Vec<Route>, Error> {
-        let mut routes = Vec::new();
-        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-            let mut request = RouteMessage::default();
-            request.header.address_family = family;
-            let answers = self.dump(RouteNetlinkMessage::GetRoute(request)).await?;
-            routes.extend(answers.into_iter().filter(is_table_entry).filter_map(route));
-        }
+        let mut routes = self.routes_of(false).await?;
+        routes.extend(self.routes_of(true).await?);
         Ok(routes)
+    }
+
+    /// Every IPv4 (`v6`: IPv6) route of every table.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub async fn routes_of(&self, v6: bool) -> Result<Vec<Route>, Error> {
+        let mut request = RouteMessage::default();
+        request.header.address_family = family(v6);
+        let answers = self.dump(RouteNetlinkMessage::GetRoute(request)).await?;
+        Ok(answers
+            .into_iter()
+            .filter_map(told)
+            .filter_map(entry)
+            .collect())
     }
 
     /// Whether there are IPv4 (`v6`: IPv6) rules besides `local`, `main` and
@@ -79,11 +89,7 @@ impl Netlink {
     /// If the kernel refuses.
     pub async fn has_custom_rules(&self, v6: bool) -> Result<bool, Error> {
         let mut request = RuleMessage::default();
-        request.header.family = if v6 {
-            AddressFamily::Inet6
-        } else {
-            AddressFamily::Inet
-        };
+        request.header.family = family(v6);
         let answers = self.dump(RouteNetlinkMessage::GetRule(request)).await?;
         Ok(answers.iter().any(is_custom_rule))
     }
@@ -142,6 +148,7 @@ impl Netlink {
             Ok(answers) => answers
                 .into_iter()
                 .flatten()
+                .filter_map(told)
                 .find_map(route)
                 .map(|route| Lookup {
                     kind: route.kind,
@@ -164,6 +171,14 @@ impl Netlink {
                 })
             }
         }
+    }
+}
+
+const fn family(v6: bool) -> AddressFamily {
+    if v6 {
+        AddressFamily::Inet6
+    } else {
+        AddressFamily::Inet
     }
 }
 
@@ -216,19 +231,22 @@ fn route_message(spec: &RouteSpec) -> RouteMessage {
     message
 }
 
-/// Whether a message is about a route, and not about an exception that the
-/// kernel has learnt (a path MTU, a redirect).
-fn is_table_entry(message: &RouteNetlinkMessage) -> bool {
-    matches!(message, RouteNetlinkMessage::NewRoute(route)
-        if !route.header.flags.contains(RouteFlags::Cloned))
+fn told(message: RouteNetlinkMessage) -> Option<RouteMessage> {
+    match message {
+        RouteNetlinkMessage::NewRoute(message) => Some(message),
+        _ => None,
+    }
 }
 
-/// The route that a message is about; `None`: another family (multicast
+/// The route of a table that a message is about; `None`: an exception that the
+/// kernel has learnt (a path MTU, a redirect), or another family (multicast
 /// routing).
-fn route(message: RouteNetlinkMessage) -> Option<Route> {
-    let RouteNetlinkMessage::NewRoute(message) = message else {
-        return None;
-    };
+pub(super) fn entry(message: RouteMessage) -> Option<Route> {
+    let learnt = message.header.flags.contains(RouteFlags::Cloned);
+    if learnt { None } else { route(message) }
+}
+
+fn route(message: RouteMessage) -> Option<Route> {
     let header = message.header;
     let any: IpAddr = match header.address_family {
         AddressFamily::Inet => Ipv4Addr::UNSPECIFIED.into(),

@@ -1,20 +1,21 @@
-//! Saying when the kernel's network configuration has changed.
+//! Hearing what the kernel announces.
 //!
-//! The messages are not decoded: the crates cannot decode all of them (next-hop
-//! objects, forwarding sysctls), and would lose those. That something changed
-//! is enough, because what is then read is the whole.
+//! The socket is a raw one: the crates cannot decode all of what is announced,
+//! and would lose what they cannot.
 
-use std::{io, time::Duration};
+use std::io;
 
 use rtnetlink::sys::{
     AsyncSocket as _, AsyncSocketExt as _, SocketAddr, TokioSocket, protocols::NETLINK_ROUTE,
 };
 
-use super::Error;
+use super::{Delta, Error, delta};
+use crate::sys;
 
 /// `RTNLGRP_*` (include/uapi/linux/rtnetlink.h).
-const GROUPS: [u32; 11] = [
+const GROUPS: [u32; 12] = [
     1,  // LINK
+    3,  // NEIGH
     5,  // IPV4_IFADDR
     7,  // IPV4_ROUTE
     8,  // IPV4_RULE
@@ -27,23 +28,29 @@ const GROUPS: [u32; 11] = [
     32, // NEXTHOP
 ];
 
-/// Bytes of messages that may wait (the kernel doubles it).
-const BUFFER: libc::c_int = 1 << 20;
+/// Bytes of messages that may wait; taken only when they do.
+const BUFFER: usize = 8 << 20;
+/// No message is longer.
+const LONGEST: usize = 1 << 16;
+/// Datagrams that are taken in one go.
+const BATCH: usize = 512;
 
 /// What was heard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// Something changed.
-    Changed,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// What has changed, in order.
+    Deltas(Vec<Delta>),
     /// More changed than the socket could hold: nothing that was known before
-    /// may be relied on.
+    /// may be relied on. Whatever was waiting has been thrown away, so that what
+    /// is heard from now on is newer than what is read from now on.
     Overrun,
 }
 
 /// A subscription to every table that [`Netlink::tables`](super::Netlink::tables)
-/// reads.
+/// reads, and to neighbours and forwarding sysctls.
 pub struct Watch {
     socket: TokioSocket,
+    datagram: Vec<u8>,
 }
 
 impl std::fmt::Debug for Watch {
@@ -60,39 +67,98 @@ impl Watch {
     /// If the socket cannot be made.
     pub fn subscribe() -> Result<Self, Error> {
         let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
+        // By binding: a membership of a socket that is not bound hears nothing,
+        // and says nothing.
         let groups = GROUPS.iter().fold(0, |mask, group| mask | 1 << (group - 1));
         socket.socket_mut().bind(&SocketAddr::new(0, groups))?;
-        socket.socket_mut().set_rx_buf_sz(BUFFER)?;
-        Ok(Self { socket })
+        if sys::force_receive_buffer(&socket, BUFFER).is_err() {
+            // Not root: as much as the system allows.
+            socket.socket_mut().set_rx_buf_sz(BUFFER)?;
+        }
+        Ok(Self {
+            socket,
+            datagram: Vec::with_capacity(LONGEST),
+        })
     }
 
-    /// Waits until something changes, and then until nothing has changed for
-    /// `quiet`, but no longer than eight times that.
+    /// Waits for the next change, and takes what else is there already. Can be
+    /// cancelled: nothing that was heard is lost by it.
     ///
     /// # Errors
     /// If the socket breaks.
-    pub async fn changed(&mut self, quiet: Duration) -> Result<Event, Error> {
-        let mut event = self.receive().await?;
-        let deadline = tokio::time::Instant::now() + quiet * 8;
-        while let Ok(next) = tokio::time::timeout_at(
-            deadline.min(tokio::time::Instant::now() + quiet),
-            self.receive(),
-        )
-        .await
-        {
-            if next? == Event::Overrun {
-                event = Event::Overrun;
-            }
+    pub async fn next(&mut self) -> Result<Heard, Error> {
+        self.datagram.clear();
+        let first = self.socket.recv_from(&mut self.datagram).await;
+        let mut deltas = Vec::new();
+        if self.received(first, &mut deltas)? == Received::Lost {
+            return self.overrun();
         }
-        Ok(event)
+        self.take(deltas)
     }
 
-    async fn receive(&self) -> Result<Event, Error> {
-        match self.socket.recv_from_full().await {
-            Ok(_) => Ok(Event::Changed),
-            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Ok(Event::Overrun),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Event::Changed),
-            Err(error) => Err(error.into()),
-        }
+    /// What is there already, if anything is. What a request has changed is
+    /// there when the request has been answered.
+    ///
+    /// # Errors
+    /// If the socket breaks.
+    pub fn waiting(&mut self) -> Result<Option<Heard>, Error> {
+        let heard = self.take(Vec::new())?;
+        let nothing = matches!(&heard, Heard::Deltas(deltas) if deltas.is_empty());
+        Ok((!nothing).then_some(heard))
     }
+
+    /// Takes what is there, up to a batch.
+    fn take(&mut self, mut deltas: Vec<Delta>) -> Result<Heard, Error> {
+        for _ in 1..BATCH {
+            match self.receive(&mut deltas)? {
+                Received::Datagram => {}
+                Received::Nothing => break,
+                Received::Lost => return self.overrun(),
+            }
+        }
+        Ok(Heard::Deltas(deltas))
+    }
+
+    /// What waits is older than what was lost, all of it.
+    fn overrun(&mut self) -> Result<Heard, Error> {
+        while self.receive(&mut Vec::new())? != Received::Nothing {}
+        Ok(Heard::Overrun)
+    }
+
+    /// Takes one datagram, without waiting.
+    fn receive(&mut self, deltas: &mut Vec<Delta>) -> Result<Received, Error> {
+        self.datagram.clear();
+        let received = self.socket.socket_ref().recv_from(&mut self.datagram, 0);
+        self.received(received.map(|(_, sender)| sender), deltas)
+    }
+
+    fn received(
+        &self,
+        received: io::Result<SocketAddr>,
+        deltas: &mut Vec<Delta>,
+    ) -> Result<Received, Error> {
+        match received {
+            // Root can send to these groups, too.
+            Ok(sender) if sender.port_number() != 0 => {}
+            Ok(_) => delta::read(&self.datagram, deltas),
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => return Ok(Received::Lost),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Ok(Received::Nothing);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Received::Datagram)
+    }
+}
+
+/// What a call of `recvfrom` came to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Received {
+    /// Something, or an interruption: there may be more.
+    Datagram,
+    /// Nothing waits.
+    Nothing,
+    /// The socket could not hold everything.
+    Lost,
 }

@@ -1,13 +1,11 @@
 //! `EGRESS`: what frames must be like to go out on a network.
 
-use ipnet::IpNet;
 use router_common::{
     abi::{Egress, egress_flags as flags},
-    wire::{IfIndex, NetworkId, TrunkSlot, Vid},
+    wire::{NetworkId, TrunkSlot, Vid},
 };
 
-use super::{Kernel, place::Place};
-use crate::netlink::types::Route;
+use super::{Kernel, place::Place, ways::Ways};
 
 /// The entry of a network.
 pub(super) fn entry(
@@ -15,6 +13,7 @@ pub(super) fn entry(
     trunk: TrunkSlot,
     place: &Place<'_>,
     vid: Vid,
+    ways: &Ways<'_>,
     kernel: &Kernel,
 ) -> Egress {
     let ifindex = place.link.ifindex;
@@ -38,48 +37,23 @@ pub(super) fn entry(
     if place.is_up() {
         entry.flags |= flags::UP;
     }
-    for route in &kernel.tables.routes {
-        if !may_leave_by(route, ifindex) {
-            continue;
-        }
-        let (mtu, policy, unrepeatable) = match route.dst {
-            IpNet::V4(_) => (
-                &mut entry.mtu4,
-                kernel.forwarding.v4_hash_policy,
-                flags::MULTIPATH_V4_UNREPEATABLE,
-            ),
-            IpNet::V6(_) => (
-                &mut entry.mtu6,
-                kernel.forwarding.v6_hash_policy,
-                flags::MULTIPATH_V6_UNREPEATABLE,
-            ),
-        };
-        *mtu = (*mtu).min(route.mtu.unwrap_or(*mtu));
-        // A next-hop object that does not show its legs may be a group.
-        if route.legs.len() > 1 || (route.legs.is_empty() && route.nexthop_object.is_some()) {
-            entry.flags |= flags::MULTIPATH_LEG;
-            if policy != 0 {
-                entry.flags |= unrepeatable;
-            }
-        }
+    let limits = ways.limits(ifindex);
+    entry.mtu4 = entry.mtu4.min(limits.mtu4.unwrap_or(entry.mtu4));
+    entry.mtu6 = entry.mtu6.min(limits.mtu6.unwrap_or(entry.mtu6));
+    if limits.leg4 || limits.leg6 {
+        entry.flags |= flags::MULTIPATH_LEG;
+    }
+    if limits.leg4 && kernel.forwarding.v4_hash_policy != 0 {
+        entry.flags |= flags::MULTIPATH_V4_UNREPEATABLE;
+    }
+    if limits.leg6 && kernel.forwarding.v6_hash_policy != 0 {
+        entry.flags |= flags::MULTIPATH_V6_UNREPEATABLE;
     }
     if interface.v6_disabled {
         // The kernel drops IPv6 that goes out here: nothing fits.
         entry.mtu6 = 0;
     }
     entry
-}
-
-/// Whether a packet that follows `route` may leave by `ifindex`.
-fn may_leave_by(route: &Route, ifindex: IfIndex) -> bool {
-    if route.legs.is_empty() {
-        // Only the next-hop object knows.
-        return route.nexthop_object.is_some();
-    }
-    route
-        .legs
-        .iter()
-        .any(|leg| leg.device.is_none_or(|device| device == ifindex))
 }
 
 /// The device's egress-qos-map, by `skb->priority`. Larger priorities than the

@@ -6,10 +6,10 @@ use router_common::{
     wire::{IfIndex, NetworkId},
 };
 
-use super::{Kernel, locals::Locals, place::Place};
+use super::{Kernel, locals::Locals, place::Place, ways::Ways};
 use crate::{
     config::{Network, PcpPolicy},
-    netlink::types::{Route, RouteKind, TABLE_MAIN, Tables},
+    netlink::Index,
 };
 
 /// The prefixes that an entry holds, each by the gateway's address in it; the
@@ -34,9 +34,9 @@ impl Prefixes {
 /// (which have no hosts), and prefixes that hold local addresses which `LOCALS`
 /// cannot. A source of a prefix that is left out is a foreign one: slower to
 /// check, never wrong.
-pub(super) fn prefixes(ifindex: IfIndex, tables: &Tables, locals: &Locals) -> Prefixes {
+pub(super) fn prefixes(ifindex: IfIndex, index: &Index<'_>, locals: &Locals) -> Prefixes {
     let mut own: Vec<IpNet> = Vec::new();
-    for address in tables.addresses_of(ifindex) {
+    for address in index.addresses_of(ifindex) {
         let net = address.address;
         let usable = address.global && !address.tentative && !address.duplicate && !address.peer;
         // A second address of the same prefix is in LOCALS.
@@ -64,6 +64,7 @@ pub(super) fn entry(
     place: &Place<'_>,
     mut prefixes: Prefixes,
     locals: &Locals,
+    ways: &Ways<'_>,
     kernel: &Kernel,
 ) -> Ingress {
     // Since `prefixes` chose, LOCALS may have run out of room.
@@ -73,7 +74,7 @@ pub(super) fn entry(
     let mut entry = Ingress {
         ifindex: place.link.ifindex,
         network,
-        flags: entry_flags(config, place, &prefixes, locals, kernel),
+        flags: entry_flags(config, place, &prefixes, locals, ways, kernel),
         mac: place.link.mac,
         priority: priorities(place),
         ..Ingress::default()
@@ -94,16 +95,14 @@ fn entry_flags(
     place: &Place<'_>,
     prefixes: &Prefixes,
     locals: &Locals,
+    ways: &Ways<'_>,
     kernel: &Kernel,
 ) -> u16 {
     let ifindex = place.link.ifindex;
     let global = &kernel.forwarding;
     let interface = global.interfaces.get(&ifindex).copied().unwrap_or_default();
     let believable = !kernel.tables.custom_rules_v4
-        && prefixes
-            .v4
-            .iter()
-            .all(|net| leads_back(*net, ifindex, &kernel.tables.routes));
+        && prefixes.v4.iter().all(|net| ways.lead_back(*net, ifindex));
     [
         (flags::UP, place.is_up()),
         (flags::FORWARD_V4, interface.v4),
@@ -130,33 +129,6 @@ fn entry_flags(
     .into_iter()
     .filter(|(_, set)| *set)
     .fold(0, |all, (flag, _)| all | flag)
-}
-
-/// Whether every way back to a source inside `net` is by `ifindex`, so that no
-/// reverse lookup is needed: there is the connected route, and no route inside
-/// the prefix leads elsewhere. (Only IPv4 has rp_filter.)
-fn leads_back(net: Ipv4Net, ifindex: IfIndex, routes: &[Route]) -> bool {
-    let mut connected = false;
-    for route in routes {
-        let IpNet::V4(dst) = route.dst else { continue };
-        if !net.contains(&dst) {
-            continue;
-        }
-        let here =
-            !route.legs.is_empty() && route.legs.iter().all(|leg| leg.device == Some(ifindex));
-        let edge = dst.addr() == net.network() || dst.addr() == net.broadcast();
-        match route.kind {
-            RouteKind::Unicast if here => {
-                connected |= dst == net.trunc() && route.tos == 0 && route.table == TABLE_MAIN;
-            }
-            // CHECK_LOCALS finds these.
-            RouteKind::Local => {}
-            // The prefix's own are no hosts to begin with.
-            RouteKind::Broadcast if edge && dst.prefix_len() == 32 => {}
-            _ => return false,
-        }
-    }
-    connected
 }
 
 /// The device's ingress-qos-map, by PCP. Devices that are not VLAN devices have

@@ -4,7 +4,10 @@
 //! for ever once there has been a local route of the user's
 //! (`fib_has_custom_local_routes`), and nothing tells whether there has.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv6Addr},
+};
 
 use ipnet::IpNet;
 use router_common::abi::{LocalAddress, MAX_LOCALS};
@@ -60,15 +63,14 @@ impl Locals {
         if self.addresses.len() <= limit {
             return;
         }
-        let prefixes: Vec<_> = prefixes.collect();
-        let (inside, outside): (BTreeSet<_>, BTreeSet<_>) = self
-            .addresses
-            .iter()
-            .copied()
-            .partition(|local| prefixes.iter().any(|prefix| contains(*prefix, local)));
-        let mut ordered = inside.into_iter().chain(outside);
-        self.addresses = ordered.by_ref().take(limit).collect();
+        let inside: BTreeSet<_> = prefixes
+            .flat_map(|prefix| within(&self.addresses, prefix).collect::<Vec<_>>())
+            .collect();
+        let outside = self.addresses.difference(&inside).copied();
+        let mut ordered = inside.iter().copied().chain(outside);
+        let held = ordered.by_ref().take(limit).collect();
         self.left_out = ordered.collect();
+        self.addresses = held;
     }
 
     /// Whether there are local addresses that the map does not hold.
@@ -82,16 +84,14 @@ impl Locals {
         self.wide
             .iter()
             .any(|wide| wide.contains(&prefix) || prefix.contains(wide))
-            || self.left_out.iter().any(|local| contains(prefix, local))
+            || within(&self.left_out, prefix).next().is_some()
     }
 
     /// Whether a prefix has more local addresses than its gateway and its own
     /// first and last address, which the program knows without being told.
     pub(super) fn has_others_in(&self, prefix: IpNet) -> bool {
         let known = [prefix.addr(), prefix.network(), prefix.broadcast()].map(key);
-        self.addresses
-            .iter()
-            .any(|local| !known.contains(local) && contains(prefix, local))
+        within(&self.addresses, prefix).any(|local| !known.contains(&local))
     }
 }
 
@@ -109,10 +109,11 @@ fn key(address: IpAddr) -> LocalAddress {
     }
 }
 
-fn contains(prefix: IpNet, local: &LocalAddress) -> bool {
-    let address = std::net::Ipv6Addr::from(local.octets);
-    let address = address
-        .to_ipv4_mapped()
-        .map_or(IpAddr::V6(address), IpAddr::V4);
-    prefix.contains(&address)
+/// Those inside a prefix: keys are in the order of the addresses.
+fn within(addresses: &BTreeSet<LocalAddress>, prefix: IpNet) -> impl Iterator<Item = LocalAddress> {
+    let range = key(prefix.network())..=key(prefix.broadcast());
+    // Among IPv6 prefixes only the very shortest reach the IPv4 keys.
+    let v4 = |local: &LocalAddress| Ipv6Addr::from(local.octets).to_ipv4_mapped().is_some();
+    let family = move |local: &LocalAddress| v4(local) == prefix.addr().is_ipv4();
+    addresses.range(range).copied().filter(family)
 }

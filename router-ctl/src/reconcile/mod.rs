@@ -17,6 +17,7 @@ mod numbering;
 mod place;
 #[cfg(test)]
 mod tests;
+mod ways;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +26,7 @@ use router_common::{
     wire::{IfIndex, NetworkId, TrunkSlot},
 };
 
+use self::ways::Ways;
 pub use self::{
     diff::{Operation, diff},
     numbering::Numbering,
@@ -32,7 +34,7 @@ pub use self::{
 };
 use crate::{
     config::{Config, Network},
-    netlink::types::Tables,
+    netlink::{Index, types::Tables},
     sysctl::Forwarding,
 };
 
@@ -86,11 +88,13 @@ pub struct Plan {
 #[must_use]
 pub fn reconcile(config: &Config, numbering: &Numbering, kernel: &Kernel, wanted: &Wanted) -> Plan {
     let tables = &kernel.tables;
+    let index = Index::of(tables);
+    let ways = Ways::of(&tables.routes);
     let mut plan = Plan::default();
     let mut placed = Vec::new();
     for (id, slot, network) in numbering.numbered(config) {
         plan.contents.names.extend(name(id, network));
-        let found = place(network, tables, wanted.stand_in);
+        let found = place::place_among(network, &index, wanted.stand_in);
         plan.networks.push(
             found
                 .as_ref()
@@ -105,22 +109,22 @@ pub fn reconcile(config: &Config, numbering: &Numbering, kernel: &Kernel, wanted
     let mut locals = locals::collect(tables);
     let contents = &mut plan.contents;
     for (id, slot, network, place) in &placed {
-        let entry = egress::entry(*id, *slot, place, network.vlan, kernel);
+        let entry = egress::entry(*id, *slot, place, network.vlan, &ways, kernel);
         contents.egress.insert(place.link.ifindex, entry);
     }
     let held: Vec<_> = placed
         .iter()
-        .map(|(_, _, _, place)| ingress::prefixes(place.link.ifindex, tables, &locals))
+        .map(|(_, _, _, place)| ingress::prefixes(place.link.ifindex, &index, &locals))
         .collect();
     locals.limit(held.iter().flat_map(ingress::Prefixes::iter));
     for ((id, slot, network, place), prefixes) in placed.iter().zip(held) {
-        let entry = ingress::entry(*id, network, place, prefixes, &locals, kernel);
+        let entry = ingress::entry(*id, network, place, prefixes, &locals, &ways, kernel);
         let index = ingress_index(u32::from(slot.get()), network.vlan.get());
         contents.ingress.insert(index, entry);
     }
     contents.locals = locals.addresses;
     for (slot, trunk) in numbering.slots(config) {
-        if let Some(link) = tables.link(&trunk.interface)
+        if let Some(link) = index.link(&trunk.interface)
             && wanted.transmitters.contains(&slot)
         {
             contents.ports.insert(slot, link.ifindex);

@@ -2,7 +2,10 @@
 
 use crate::{
     config::Network,
-    netlink::types::{Link, Tables},
+    netlink::{
+        Devices,
+        types::{Link, Tables},
+    },
 };
 
 /// EtherType of 802.1Q tags.
@@ -51,13 +54,24 @@ pub fn place<'k>(
     tables: &'k Tables,
     stand_in: bool,
 ) -> Result<Place<'k>, Absence> {
-    let trunk = tables.link(&network.trunk).ok_or(Absence::TrunkMissing)?;
-    let link = tables.link(&network.interface).ok_or(Absence::Missing)?;
+    place_among(network, &tables, stand_in)
+}
+
+/// [`place`], for those who place many.
+pub(super) fn place_among<'k>(
+    network: &Network,
+    devices: &impl Devices<'k>,
+    stand_in: bool,
+) -> Result<Place<'k>, Absence> {
+    let trunk = devices.link(&network.trunk).ok_or(Absence::TrunkMissing)?;
+    let link = devices.link(&network.interface).ok_or(Absence::Missing)?;
     let not_this = |why: String| Err(Absence::NotThis(why));
     if let Some(master) = link.master {
         // A bridge, a bond or a VRF takes what comes in: it is no routed
         // network, or one of another table.
-        let name = tables.link_of(master).map_or("another device", |m| &m.name);
+        let name = devices
+            .link_of(master)
+            .map_or("another device", |m| &m.name);
         return not_this(format!("{} is a port of {name}", link.name));
     }
     if network.vlan.is_untagged() {
@@ -83,7 +97,7 @@ pub fn place<'k>(
         ));
     }
     if link.parent != Some(trunk.ifindex) {
-        let parent = match link.parent.and_then(|parent| tables.link_of(parent)) {
+        let parent = match link.parent.and_then(|parent| devices.link_of(parent)) {
             Some(parent) => &parent.name,
             None => "a device of another network namespace",
         };

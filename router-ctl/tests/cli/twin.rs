@@ -15,8 +15,8 @@ use router_ctl::{
     api::{
         self, Listener,
         model::{
-            Count, Neighbour, NetworkStatus, PairCount, Problem, Route, RouteAnswer, RouteChange,
-            RouteVerb, State, Stats, Status, TrunkStatus, VerdictCount,
+            Count, Following, Neighbour, NetworkStatus, PairCount, Problem, Route, RouteAnswer,
+            RouteChange, RouteVerb, State, Stats, Status, TrunkStatus, VerdictCount,
         },
     },
     error::{Error, Kind},
@@ -63,6 +63,11 @@ impl Service for Twin {
                 rx_vlan_offload: Some(false),
             }],
             networks: networks(),
+            following: Following {
+                dumps: 21,
+                resyncs: 3,
+                overruns: 1,
+            },
             stats: stats(),
         })
     }

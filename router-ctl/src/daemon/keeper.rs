@@ -1,0 +1,217 @@
+//! Keeping the maps as the kernel's state wants them: the only writer of the
+//! maps.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use router_common::wire::{IfIndex, TrunkSlot};
+use tracing::{debug, warn};
+
+use super::view::Known;
+use crate::{
+    config::{Config, StaticRoute},
+    dataplane::{Attachment, Dataplane},
+    netlink::{
+        PROTOCOL,
+        types::{Link, TABLE_MAIN, Tables},
+    },
+    reconcile::{self, Contents, Kernel, Numbering, Operation, Wanted, diff},
+};
+
+/// The one that writes the maps.
+#[derive(Debug, Default)]
+pub(super) struct Keeper {
+    /// Any device may stand in for a sub-interface.
+    pub(super) stand_in: bool,
+    /// What the maps hold.
+    pub(super) contents: Contents,
+}
+
+impl Keeper {
+    /// Puts the maps right, and says what is known now.
+    pub(super) fn keep(
+        &mut self,
+        config: Arc<Config>,
+        numbering: Numbering,
+        mut kernel: Kernel,
+        dataplane: Option<&mut dyn Dataplane>,
+    ) -> Known {
+        let mut known = Known {
+            missing_routes: missing_routes(&config, &kernel.tables),
+            config,
+            numbering,
+            ..Known::default()
+        };
+        let config = Arc::clone(&known.config);
+        let mut wanted = Wanted {
+            stand_in: self.stand_in,
+            transmitters: BTreeSet::new(),
+        };
+        if let Some(dataplane) = &dataplane {
+            let slots = known.numbering.slots(&config);
+            known.attachments = slots
+                .map(|(slot, _)| dataplane.attachment(slot).cloned())
+                .collect();
+            wanted.transmitters = known.transmitters();
+            let in_place = |slot: &TrunkSlot| {
+                let name = known.numbering.trunk_name(*slot);
+                let link = name.and_then(|name| kernel.tables.link(name));
+                is_in_place(dataplane.attachment(*slot), link)
+            };
+            wanted.transmitters.retain(in_place);
+        }
+        known.plan = reconcile::reconcile(&config, &known.numbering, &kernel, &wanted);
+        if let Some(dataplane) = dataplane {
+            let operations = diff(&self.contents, &known.plan.contents);
+            known.map_failure = self.write(&operations, dataplane);
+        }
+        // They may be many, and whoever wants them reads them anew.
+        kernel.tables.routes = Vec::new();
+        known.kernel = kernel;
+        known
+    }
+
+    /// Takes devices out of the maps that are not what they were. What is right
+    /// comes back with the next [`keep`](Self::keep).
+    pub(super) fn shut(&mut self, devices: &[IfIndex], dataplane: &mut dyn Dataplane) {
+        let mut operations = Vec::new();
+        for &device in devices {
+            if self.contents.egress.contains_key(&device) {
+                operations.push(Operation::RemoveEgress(device));
+            }
+            for (index, entry) in &self.contents.ingress {
+                if entry.ifindex == device {
+                    operations.push(Operation::ClearIngress(*index));
+                }
+            }
+        }
+        // What fails stays in `contents`, and is tried again.
+        self.write(&operations, dataplane);
+    }
+
+    /// Carries operations out; the first failure, if there was one. What failed
+    /// is not noted as done, so the next time tries it again.
+    fn write(&mut self, operations: &[Operation], dataplane: &mut dyn Dataplane) -> Option<String> {
+        let mut failure = None;
+        for operation in operations {
+            match dataplane.apply(operation) {
+                Ok(()) => {
+                    debug!(?operation, "map");
+                    self.contents.apply(operation);
+                }
+                Err(error) => {
+                    warn!(%error, ?operation, "a map could not be written");
+                    failure.get_or_insert_with(|| error.to_string());
+                }
+            }
+        }
+        failure
+    }
+}
+
+/// Whether our program is on the device that bears the trunk's name now. One
+/// that was made anew transmits nothing for XDP, and what is redirected to it is
+/// lost.
+pub(super) fn is_in_place(attachment: Option<&Attachment>, link: Option<&Link>) -> bool {
+    attachment.zip(link).is_some_and(|(attachment, link)| {
+        let program = link.xdp.map(|xdp| xdp.prog_id);
+        attachment.ifindex == link.ifindex && program == Some(attachment.prog_id)
+    })
+}
+
+/// Places of the static routes that are not in the main table.
+fn missing_routes(config: &Config, tables: &Tables) -> Vec<usize> {
+    let ours: BTreeSet<_> = tables
+        .routes
+        .iter()
+        .filter(|route| route.table == TABLE_MAIN && route.protocol == PROTOCOL)
+        .map(|route| (route.dst, route.metric))
+        .collect();
+    let key = |wanted: &StaticRoute| {
+        let metric = wanted.metric.unwrap_or(StaticRoute::DEFAULT_METRIC);
+        (wanted.to.trunc(), metric)
+    };
+    let routes = config.routes.iter().enumerate();
+    routes
+        .filter(|(_, route)| !ours.contains(&key(route)))
+        .map(|(at, _)| at)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use router_common::wire::NetworkId;
+
+    use super::*;
+    use crate::dataplane::{self, Attach, Counters, MemoryDataplane, Sent};
+
+    /// Refuses one kind of operation.
+    #[derive(Debug, Default)]
+    struct Stubborn {
+        memory: MemoryDataplane,
+        refuse: bool,
+    }
+
+    impl Dataplane for Stubborn {
+        fn apply(&mut self, operation: &Operation) -> Result<(), dataplane::Error> {
+            if self.refuse && matches!(operation, Operation::AddLocal(_)) {
+                return Err(dataplane::Error::Map {
+                    map: "LOCALS",
+                    reason: "full".into(),
+                });
+            }
+            self.memory.apply(operation)
+        }
+
+        fn renew_leases(
+            &mut self,
+            cache: Duration,
+            direct: Duration,
+        ) -> Result<(), dataplane::Error> {
+            self.memory.renew_leases(cache, direct)
+        }
+
+        fn attach(&mut self, request: &Attach) -> Result<Attachment, dataplane::Error> {
+            self.memory.attach(request)
+        }
+
+        fn attachment(&self, slot: TrunkSlot) -> Option<&Attachment> {
+            self.memory.attachment(slot)
+        }
+
+        fn program(&self, slot: TrunkSlot) -> Option<std::os::fd::BorrowedFd<'_>> {
+            self.memory.program(slot)
+        }
+
+        fn counters(&self) -> Result<Counters, dataplane::Error> {
+            self.memory.counters()
+        }
+
+        fn sent_to(&self, network: NetworkId) -> Result<Sent, dataplane::Error> {
+            self.memory.sent_to(network)
+        }
+    }
+
+    #[test]
+    fn a_failed_write_is_tried_again() {
+        let mut desired = Contents::default();
+        desired
+            .locals
+            .insert(router_common::abi::LocalAddress::v4([10, 0, 0, 1]));
+        desired.ports.insert(TrunkSlot::new(0), IfIndex::new(2));
+        let mut keeper = Keeper::default();
+        let mut dataplane = Stubborn {
+            refuse: true,
+            ..Stubborn::default()
+        };
+        let failure = keeper.write(&diff(&keeper.contents, &desired), &mut dataplane);
+        assert_eq!(failure.as_deref(), Some("map LOCALS: full"));
+        assert_eq!(dataplane.memory.contents, keeper.contents);
+        assert_eq!(keeper.contents.ports, desired.ports, "the others are done");
+        dataplane.refuse = false;
+        let missing = diff(&keeper.contents, &desired);
+        assert_eq!(keeper.write(&missing, &mut dataplane), None);
+        assert_eq!(dataplane.memory.contents, desired);
+    }
+}
