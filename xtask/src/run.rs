@@ -65,7 +65,7 @@ impl FromStr for Place {
 const LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// How the article's last line begins, before `ok` or `failed: why`.
-const RESULT: &str = "ARTICLE RESULT: ";
+pub(crate) const RESULT: &str = "ARTICLE RESULT: ";
 
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     if !args.daemon.is_empty() {
@@ -108,7 +108,8 @@ pub(crate) fn article(
     }
 }
 
-fn command(options: &[OsString]) -> Result<Vec<OsString>> {
+/// The article's program and its words.
+pub(crate) fn command(options: &[OsString]) -> Result<Vec<OsString>> {
     let (router_ctl, article) = build::article()?;
     let mut command = vec![article.into(), "--router-ctl".into(), router_ctl.into()];
     command.extend_from_slice(options);

@@ -146,10 +146,13 @@ pub(crate) fn shell(kernel: Kernel, first: &str) -> Result<ExitCode> {
     }
     setup::ensure(&[Need::Vm(kernel)])?;
     let kvm = kvm_works(kernel)?;
-    let script = write_script(&format!(
-        "{PRELUDE}{first}\necho\necho 'A shell in the virtual machine; exit ends it.'\n\
+    let script = write_script(
+        "shell",
+        &format!(
+            "{PRELUDE}{first}\necho\necho 'A shell in the virtual machine; exit ends it.'\n\
          exec bash --norc -i\n"
-    ))?;
+        ),
+    )?;
     let status = vng(kernel, kvm)?
         .arg("--shell")
         .arg(&script)
@@ -166,6 +169,9 @@ const PRELUDE: &str = "#!/bin/bash\n\
     mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf\n\
     ip link set lo up\n\
     modprobe -q -a 8021q macvlan veth bridge nf_tables nf_conntrack\n";
+
+/// Tells tests that seconds are not what they are elsewhere.
+const SLOW: &str = "export ROUTER_TESTS_SLOW=1\n";
 
 /// A guest's command is ended by the guest, a guest from outside.
 #[derive(Clone, Copy)]
@@ -185,14 +191,18 @@ fn boot(
         .iter()
         .map(|word| quote(&word.to_string_lossy()))
         .collect();
-    let script = write_script(&format!(
-        "{PRELUDE}cd {root}\necho\necho '{BEGIN}'\n\
+    let script = write_script(
+        "boot",
+        &format!(
+            "{PRELUDE}{slow}cd {root}\necho\necho '{BEGIN}'\n\
          timeout --kill-after=10 {limit} {words}\nstatus=$?\n\
          for i in 1 2; do echo; echo \"{EXIT}$status\"; done\n",
-        root = quote(&paths::root().to_string_lossy()),
-        limit = limits.inside.as_secs(),
-        words = words.join(" "),
-    ))?;
+            slow = if kvm { "" } else { SLOW },
+            root = quote(&paths::root().to_string_lossy()),
+            limit = limits.inside.as_secs(),
+            words = words.join(" "),
+        ),
+    )?;
 
     // One pipe for both streams. With udev in the guest its output comes on
     // ports of its own, without udev on the console, which is stderr.
@@ -350,11 +360,11 @@ fn kvm_works(kernel: Kernel) -> Result<bool> {
 }
 
 /// Writes a script where both the host and the guest see it.
-fn write_script(text: &str) -> Result<PathBuf> {
+pub(crate) fn write_script(name: &str, text: &str) -> Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = paths::work();
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    let path = dir.join(format!("guest-{}.sh", std::process::id()));
+    let path = dir.join(format!("guest-{name}-{}.sh", std::process::id()));
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
         .with_context(|| format!("cannot make {} executable", path.display()))?;

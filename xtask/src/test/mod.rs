@@ -1,6 +1,8 @@
-//! `cargo xtask test`: lint, host tests, program tests in this kernel, the
-//! article in virtual machines; then a table and one closing line.
+//! `cargo xtask test`: lint, host tests, the program and the daemon in this
+//! kernel and, with the article, in virtual machines; then a table and one
+//! closing line.
 
+mod guest;
 mod libtest;
 mod skips;
 mod table;
@@ -11,58 +13,63 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::lint::Verdict;
-use crate::run::Place;
 use crate::setup::{self, Kernel, Need};
-use crate::{lint, paths, process, run, step};
+use crate::{lint, paths, process, step};
 use table::Row;
 
-/// Run lint, host tests, program tests in this kernel, and the article in virtual machines
+/// Run lint and every test: on this host, and in virtual machines along with the article
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Leave out the virtual machines
     #[arg(long)]
     quick: bool,
-    /// Play the article with these kernels [default: 6.1 and 6.12]
+    /// Virtual machines with these kernels [default: 6.1 and 6.12]
     #[arg(long = "kernel", value_name = "KERNEL")]
     kernels: Vec<Kernel>,
+    /// Only the stages whose names begin so: lint, host, kernel, net, Linux
+    #[arg(long = "only", value_name = "STAGE")]
+    only: Vec<String>,
 }
+
+type Stage = (String, Box<dyn FnOnce() -> Result<Row>>);
 
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let mut rows = Vec::new();
-    stage(&mut rows, "lint", lint_stage);
-    stage(&mut rows, "host", || {
-        cargo_test(
-            "host",
-            &[
-                "--workspace",
-                "--exclude",
-                "router-ebpf",
-                "--exclude",
-                "router-tests-ebpf",
-                "--lib",
-                "--bins",
-            ],
-            false,
-        )
-    });
-    stage(&mut rows, "host integration", integration);
-    stage(&mut rows, "kernel", kernel_tests);
-    if !args.quick {
-        let kernels = if args.kernels.is_empty() {
-            vec![Kernel::V6_1, Kernel::V6_12]
-        } else {
-            args.kernels.clone()
-        };
-        for kernel in kernels {
-            stage(&mut rows, &format!("article on {kernel}"), || {
-                step::headline(&format!("test: article on {kernel}"));
-                run::article(Place::Vm(kernel), &[], &mut crate::vm::echo)?;
-                Ok(Row::passed(1))
-            });
+    for (name, run) in stages(args) {
+        let wanted = |only: &String| name.starts_with(only.as_str());
+        if args.only.is_empty() || args.only.iter().any(wanted) {
+            stage(&mut rows, &name, run);
         }
     }
     let good = table::print(&rows);
     Ok(ExitCode::from(u8::from(!good)))
+}
+
+/// Everything, in order: what is quick to fail comes first.
+fn stages(args: &Args) -> Vec<Stage> {
+    let mut stages: Vec<Stage> = vec![
+        ("lint".to_owned(), Box::new(lint_stage)),
+        ("host".to_owned(), Box::new(host)),
+        ("host integration".to_owned(), Box::new(integration)),
+        (
+            "kernel".to_owned(),
+            Box::new(|| kernel_tests("kernel", "prog_*")),
+        ),
+        ("net".to_owned(), Box::new(|| kernel_tests("net", "net_*"))),
+    ];
+    if !args.quick {
+        let kernels = match &args.kernels[..] {
+            [] => &[Kernel::V6_1, Kernel::V6_12][..],
+            kernels => kernels,
+        };
+        for kernel in kernels.iter().copied() {
+            stages.push((
+                format!("Linux {kernel}"),
+                Box::new(move || guest::run(kernel)),
+            ));
+        }
+    }
+    stages
 }
 
 /// Runs one stage; one that cannot run at all is one failure, and the other
@@ -93,33 +100,50 @@ fn lint_stage() -> Result<Row> {
                 row.failed += 1;
             }
             Verdict::Skipped(reason) => {
-                skips::judge(&mut row, &format!("lint {}", check.name), &reason);
+                skips::judge(&mut row, "lint", check.name, &reason);
             }
         }
     }
     Ok(row)
 }
 
+/// Unit tests of everything that runs on a host.
+fn host() -> Result<Row> {
+    let exclude = ["--exclude", "router-ebpf", "--exclude", "router-tests-ebpf"];
+    let arguments = [&["--workspace"], &exclude[..], &["--lib", "--bins"]].concat();
+    cargo_test("host", &arguments, Way::Plain)
+}
+
 /// Documentation tests, and the tests/ directories of the crates whose tests
 /// need nothing of the kernel.
 fn integration() -> Result<Row> {
-    let mut row = cargo_test("documentation", &["--doc"], false)?;
+    let mut row = cargo_test("documentation", &["--doc"], Way::Plain)?;
     let packages = ["-p", "router-common", "-p", "router-ctl", "--test", "*"];
-    row += cargo_test("integration", &packages, false)?;
+    row += cargo_test("integration", &packages, Way::Plain)?;
     Ok(row)
 }
 
-/// The tests/ directory of router-tests (`prog_*`): they need this machine's
-/// kernel, and root.
-fn kernel_tests() -> Result<Row> {
+/// Tests of router-tests, by the pattern of their files' names: they need this
+/// machine's kernel, and root.
+fn kernel_tests(stage: &str, pattern: &str) -> Result<Row> {
     setup::ensure(&[Need::EbpfToolchain, Need::Programs])?;
-    cargo_test("kernel", &["-p", "router-tests", "--test", "*"], true)
+    cargo_test(stage, &["-p", "router-tests", "--test", pattern], Way::Root)
+}
+
+/// How test binaries are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// As any user.
+    Plain,
+    /// With root's rights, and one test at a time: what one counts, times or
+    /// floods must not disturb another.
+    Root,
 }
 
 /// One `cargo test` call, quietly; what matters of its output is shown.
-fn cargo_test(what: &str, arguments: &[&str], as_root: bool) -> Result<Row> {
+fn cargo_test(stage: &str, arguments: &[&str], way: Way) -> Result<Row> {
     setup::ensure(&[Need::EbpfToolchain])?;
-    let what = format!("test: {what}");
+    let what = format!("test: {stage}");
     step::headline(&what);
     let started = Instant::now();
     let mut command = Command::new(paths::cargo());
@@ -129,38 +153,55 @@ fn cargo_test(what: &str, arguments: &[&str], as_root: bool) -> Result<Row> {
         .args(arguments)
         // Shows what passing tests printed: that is where SKIP lines are.
         .args(["--", "--show-output"]);
-    if as_root && process::rights() == process::Rights::Sudo {
-        command.env(runner_variable(), "sudo --preserve-env --");
+    if way == Way::Root {
+        command.arg("--test-threads=1");
+        if process::rights() == process::Rights::Sudo {
+            command.env(runner_variable(), "sudo --preserve-env --");
+        }
     }
     let finished = step::into_log(&what, &mut command)?;
     let report = libtest::parse(&finished.text());
+    let row = judge(stage, &report, finished.status.success());
+    if !finished.status.success() {
+        if report.failed == 0 {
+            eprintln!("{}", finished.tail());
+        }
+        eprintln!("the whole output is in {}", finished.log.display());
+    }
+    tell(&row, started.elapsed());
+    Ok(row)
+}
+
+/// What a run of test binaries comes to; failures are shown.
+fn judge(stage: &str, report: &libtest::Report, success: bool) -> Row {
     let mut row = Row {
         passed: report.passed.saturating_sub(report.skips.len()),
         failed: report.failed,
         ..Row::default()
     };
     for (test, reason) in report.skips.iter().chain(&report.ignored) {
-        skips::judge(&mut row, test, reason);
+        skips::judge(&mut row, stage, test, reason);
     }
-    if !finished.status.success() {
+    if !success {
         for failure in &report.failures {
             eprintln!("{failure}");
         }
         if report.failed == 0 {
             // It did not compile, or a test took its whole process down.
-            eprintln!("{}", finished.tail());
             row.failed += 1;
         }
-        eprintln!("the whole output is in {}", finished.log.display());
     }
+    row
+}
+
+fn tell(row: &Row, took: Duration) {
     step::note(&format!(
         "{} passed, {} failed, {} skipped in {}",
         row.passed,
         row.failed,
         row.skipped,
-        step::seconds(started.elapsed())
+        step::seconds(took)
     ));
-    Ok(row)
 }
 
 /// Cargo runs test binaries by the command in this variable.
