@@ -8,12 +8,14 @@
 //!   [`ping`] and [`transfer`] are the traffic, [`wait`] waits for it
 //! * a router: [`lab`] is what surrounds the real daemon, [`router_daemon`] runs
 //!   it, [`flow`] is the traffic that may not suffer, [`forwarded`] says who
-//!   forwarded it
+//!   forwarded it, [`kernel_objects`] what is left of it in the kernel
 //! * [`sys`] has the system calls without a safe wrapper
 
 pub mod capture;
 pub mod flow;
 pub mod forwarded;
+pub mod hitless;
+pub mod kernel_objects;
 pub mod lab;
 pub mod netns;
 pub mod packet;

@@ -49,6 +49,7 @@ pub struct RouterDaemon {
     instance: String,
     directory: TempDir,
     options: Vec<OsString>,
+    forbidden: Vec<String>,
     child: Option<Child>,
     spawned: Instant,
 }
@@ -93,6 +94,7 @@ impl RouterDaemon {
             instance: format!("test-{}", netns::unique_suffix()),
             directory,
             options: Vec::new(),
+            forbidden: Vec::new(),
             child: None,
             spawned: Instant::now(),
         };
@@ -103,6 +105,12 @@ impl RouterDaemon {
     /// Further words for `router-ctl run`, from the next start on.
     pub fn options<W: Into<OsString>>(&mut self, words: impl IntoIterator<Item = W>) {
         self.options = words.into_iter().map(Into::into).collect();
+    }
+
+    /// From the next start on the daemon is without these capabilities (`bpf`,
+    /// `sys_admin`, ...), though root.
+    pub fn without_capabilities(&mut self, names: &[&str]) {
+        self.forbidden = names.iter().map(|name| format!("-{name}")).collect();
     }
 
     /// Writes the configuration file anew. The daemon is not told.
@@ -158,7 +166,7 @@ impl RouterDaemon {
             .append(true)
             .open(self.log())
             .context("cannot open the daemon's log")?;
-        let mut command = self.command();
+        let mut command = self.command_without(&self.forbidden);
         command
             .args(["run", "--config"])
             .arg(self.config())
@@ -337,9 +345,18 @@ impl RouterDaemon {
     /// the caller's to add.
     #[must_use]
     pub fn command(&self) -> Command {
+        self.command_without(&[])
+    }
+
+    fn command_without(&self, capabilities: &[String]) -> Command {
         let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", self.netns.display()));
+        if !capabilities.is_empty() {
+            command
+                .arg("setpriv")
+                .arg(format!("--bounding-set={}", capabilities.join(",")));
+        }
         command
-            .arg(format!("--net={}", self.netns.display()))
             .arg(&self.program)
             .args(["--instance", &self.instance, "--color", "never"])
             // Ctrl-C is for the test.
