@@ -107,12 +107,32 @@ impl Error {
                 .report
                 .as_ref()
                 .and_then(|report| report.location.clone()),
+            rendered: None,
             more: self
                 .report
                 .iter()
                 .flat_map(|report| &report.more)
                 .map(Self::body)
                 .collect(),
+        }
+    }
+
+    /// The error that the API gave.
+    #[must_use]
+    pub fn from_body(body: ErrorBody, kind: Kind) -> Self {
+        let more = body.more.into_iter();
+        let report = body.rendered.map(|rendered| {
+            Box::new(Report {
+                location: body.location,
+                rendered,
+                more: more.map(|error| Self::from_body(error, kind)).collect(),
+            })
+        });
+        Self {
+            cause: body.cause,
+            help: body.help,
+            report,
+            ..Self::new(kind, body.code, body.message)
         }
     }
 

@@ -4,6 +4,7 @@
 //! [`daemon`] for what runs, [`commands`] for what users type.
 
 pub mod api;
+mod clock;
 pub mod codes;
 pub mod commands;
 pub mod config;

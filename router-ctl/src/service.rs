@@ -6,7 +6,10 @@
 use std::{future::Future, net::IpAddr};
 
 use crate::{
-    api::model::{Neighbour, NetworkStatus, Route, RouteAnswer, RouteChange, Stats, Status},
+    api::model::{
+        ConfigApplied, ConfigApply, ConfigChange, Neighbour, NetworkStatus, Route, RouteAnswer,
+        RouteChange, RunningConfig, Stats, Status,
+    },
     error::Error,
     hub::{Ear, Interest},
 };
@@ -63,6 +66,24 @@ pub trait Service: Send + Sync + 'static {
 
     /// Counters since the maps were made.
     fn stats(&self) -> impl Future<Output = Result<Stats, Error>> + Send;
+
+    /// The configuration in force; `effective`: with every default.
+    fn config(&self, effective: bool) -> impl Future<Output = Result<RunningConfig, Error>> + Send;
+
+    /// What the daemon's file would change.
+    fn config_diff(&self) -> impl Future<Output = Result<Vec<ConfigChange>, Error>> + Send;
+
+    /// Puts the daemon's file into force.
+    fn config_apply(
+        &self,
+        request: ConfigApply,
+    ) -> impl Future<Output = Result<ConfigApplied, Error>> + Send;
+
+    /// Keeps what was applied.
+    fn config_confirm(&self) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Puts the configuration before the last apply into force again.
+    fn config_rollback(&self) -> impl Future<Output = Result<ConfigApplied, Error>> + Send;
 
     /// Detaches, removes what the daemon created, and ends the daemon once
     /// the answer is on its way.

@@ -19,8 +19,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::{net::UnixStream, time::timeout};
 
 use super::{
+    configuration::path as config_path,
     event::Event,
-    model::{ErrorBody, Neighbour, NetworkStatus, Route, RouteAnswer, RouteChange, Stats, Status},
+    model::{
+        ConfigApplied, ConfigApply, ConfigChange, ErrorBody, Neighbour, NetworkStatus, Route,
+        RouteAnswer, RouteChange, RunningConfig, Stats, Status,
+    },
     routes::{kind_of, path},
     socket_path,
 };
@@ -35,7 +39,7 @@ use crate::{
 const CONNECT_TIME: Duration = Duration::from_secs(2);
 /// Longest time for an answer.
 const ANSWER_TIME: Duration = Duration::from_secs(15);
-/// Longest time for `down`, which undoes thousands of networks one by one.
+/// Longest time for `down` and `config apply`, which undoes thousands of networks one by one.
 const DOWN_TIME: Duration = Duration::from_secs(120);
 /// Longest answer, bytes: a million routes fit.
 const ANSWER_LIMIT: usize = 512 << 20;
@@ -190,6 +194,50 @@ impl Client {
         self.get(path::STATS).await
     }
 
+    /// `GET /v1/config`.
+    ///
+    /// # Errors
+    /// As [`Client::status`].
+    pub async fn config(&self, effective: bool) -> Result<RunningConfig, Error> {
+        self.get(&format!("{}?effective={effective}", config_path::CONFIG))
+            .await
+    }
+
+    /// `GET /v1/config/diff`.
+    ///
+    /// # Errors
+    /// As [`Client::status`].
+    pub async fn config_diff(&self) -> Result<Vec<ConfigChange>, Error> {
+        self.get(config_path::DIFF).await
+    }
+
+    /// `POST /v1/config/apply`.
+    ///
+    /// # Errors
+    /// As [`Client::status`].
+    pub async fn config_apply(&self, request: &ConfigApply) -> Result<ConfigApplied, Error> {
+        self.ask(Method::POST, config_path::APPLY, Some(request), DOWN_TIME)
+            .await
+    }
+
+    /// `POST /v1/config/confirm`.
+    ///
+    /// # Errors
+    /// As [`Client::status`].
+    pub async fn config_confirm(&self) -> Result<(), Error> {
+        self.ask(Method::POST, config_path::CONFIRM, None::<&()>, ANSWER_TIME)
+            .await
+    }
+
+    /// `POST /v1/config/rollback`.
+    ///
+    /// # Errors
+    /// As [`Client::status`].
+    pub async fn config_rollback(&self) -> Result<ConfigApplied, Error> {
+        self.ask(Method::POST, config_path::ROLLBACK, None::<&()>, DOWN_TIME)
+            .await
+    }
+
     /// `POST /v1/down`.
     ///
     /// # Errors
@@ -241,11 +289,7 @@ impl Client {
     /// What the daemon says went wrong.
     fn refused(&self, status: StatusCode, body: &[u8]) -> Error {
         match serde_json::from_slice::<ErrorBody>(body) {
-            Ok(error) => Error {
-                cause: error.cause,
-                help: error.help,
-                ..Error::new(kind_of(status), error.code, error.message)
-            },
+            Ok(error) => Error::from_body(error, kind_of(status)),
             Err(error) => self.no_answer(error),
         }
     }

@@ -80,6 +80,14 @@ impl Collector for Snapshot {
             let encoder = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             ConstCounter::new(value).encode(encoder)?;
         }
+        let gauge = encoder.encode_descriptor(
+            "routerctl_config_last_reload_successful",
+            "Whether the last attempt to apply the configuration file succeeded",
+            None,
+            MetricType::Gauge,
+        )?;
+        let successful = u64::from(status.config_state.last_apply_successful);
+        ConstGauge::new(successful).encode(gauge)?;
         infos(
             &mut encoder,
             "routerctl_xdp_info",

@@ -6,6 +6,7 @@
 //! through [`Client`].
 
 mod client;
+mod configuration;
 pub mod event;
 mod listener;
 mod metrics;

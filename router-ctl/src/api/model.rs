@@ -9,6 +9,11 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::configuration::{
+    ConfigApplied, ConfigApply, ConfigChange, ConfigChangeKind, ConfigKeyChange, ConfigState,
+    RunningConfig,
+};
+
 /// `router-ctl status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
@@ -27,6 +32,9 @@ pub struct Status {
     pub uptime_seconds: u64,
     /// Configuration file; `None`: from the command line.
     pub config: Option<String>,
+    /// What there is to say of it.
+    #[serde(default)]
+    pub config_state: ConfigState,
     /// One entry a trunk, in the order of the configuration.
     pub trunks: Vec<TrunkStatus>,
     /// One entry a network, in the order of the configuration.
@@ -265,6 +273,10 @@ pub struct ErrorBody {
     /// Where in the configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<Location>,
+    /// The error and those in `more` with their source lines, for terminals: the
+    /// API gives it, `-j` does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rendered: Option<String>,
     /// Further errors found in the same go.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub more: Vec<ErrorBody>,

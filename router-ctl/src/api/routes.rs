@@ -11,6 +11,7 @@
 //! | `GET /v1/monitor?routes=true` | [`Event`](super::event::Event)s as they come, one a line; `drops`, `routes`, `neighbours`; none: all but drops |
 //! | `GET /v1/stats` | [`Stats`](super::model::Stats) |
 //! | `POST /v1/down` | detaches, removes, ends the daemon |
+//! | `... /v1/config...` | see [`configuration`] |
 //! | `GET /metrics` | OpenMetrics text |
 //! | `GET /healthz` | 200 while forwarding, else 503 |
 //!
@@ -31,7 +32,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
 use super::{
-    metrics,
+    configuration, metrics,
     model::{self, RouteChange},
     monitor,
     server::Access,
@@ -69,6 +70,7 @@ pub(super) fn router<S: Service>(service: Arc<S>) -> Router {
         .route(path::MONITOR, get(monitor::monitor::<S>))
         .route(path::STATS, get(stats::<S>))
         .route(path::DOWN, post(down::<S>))
+        .merge(configuration::router())
         .route("/metrics", get(metrics::<S>))
         .route("/healthz", get(healthz::<S>))
         .fallback(no_such_path)
@@ -76,7 +78,7 @@ pub(super) fn router<S: Service>(service: Arc<S>) -> Router {
         .with_state(service)
 }
 
-type Answer<T> = Result<Json<T>, Refusal>;
+pub(super) type Answer<T> = Result<Json<T>, Refusal>;
 
 async fn status<S: Service>(State(service): State<Arc<S>>) -> Answer<model::Status> {
     Ok(Json(service.status().await?))
@@ -200,7 +202,7 @@ async fn no_such_method() -> Response {
     (StatusCode::METHOD_NOT_ALLOWED, Json(error.body())).into_response()
 }
 
-fn may_change(access: Access) -> Result<(), Error> {
+pub(super) fn may_change(access: Access) -> Result<(), Error> {
     match access {
         Access::Change => Ok(()),
         Access::Read => Err(Error::new(
@@ -216,7 +218,7 @@ fn bad_request(message: String) -> Error {
     Error::new(Kind::Usage, codes::BAD_REQUEST, message)
 }
 
-async fn read_json<T: DeserializeOwned>(body: Body) -> Result<T, Error> {
+pub(super) async fn read_json<T: DeserializeOwned>(body: Body) -> Result<T, Error> {
     let bytes = timeout(BODY_TIME, to_bytes(body, BODY_LIMIT))
         .await
         .map_err(|_| bad_request("the request's body did not come in time".to_owned()))?
@@ -256,7 +258,10 @@ impl From<Error> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (status_of(self.0.kind), Json(self.0.body())).into_response()
+        let mut body = self.0.body();
+        // Who asks may not be able to read the file that it is about.
+        body.rendered = self.0.report.map(|report| report.rendered);
+        (status_of(self.0.kind), Json(body)).into_response()
     }
 }
 

@@ -21,6 +21,16 @@ pub fn schema() -> Value {
         ("neigh", of::<Vec<model::Neighbour>>(&mut generator)),
         ("stats", of::<model::Stats>(&mut generator)),
         ("monitor", of::<event::Event>(&mut generator)),
+        ("config show", of::<model::RunningConfig>(&mut generator)),
+        (
+            "config diff",
+            of::<Vec<model::ConfigChange>>(&mut generator),
+        ),
+        ("config apply", of::<model::ConfigApplied>(&mut generator)),
+        (
+            "config rollback",
+            of::<model::ConfigApplied>(&mut generator),
+        ),
         ("explain", of::<Vec<model::Explanation>>(&mut generator)),
         ("explain CODE", of::<model::Explanation>(&mut generator)),
         ("version", of::<model::Version>(&mut generator)),
@@ -28,6 +38,7 @@ pub fn schema() -> Value {
     ];
     // What the API takes.
     of::<model::RouteChange>(&mut generator);
+    of::<model::ConfigApply>(&mut generator);
     let properties: Map<String, Value> = commands
         .into_iter()
         .map(|(command, schema)| (command.to_owned(), schema))

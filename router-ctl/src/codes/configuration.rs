@@ -197,4 +197,75 @@ codes! {
     /// - addresses are 172.16.10.1 or fd00:10::1, networks 10.9.0.0/16 or
     ///   fd00:10::/64; the help line names the network that is meant
     BAD_ADDRESS = "RC0119";
+    /// The daemon has no configuration file: there is nothing to apply, to compare
+    /// or to write to.
+    ///
+    /// Causes:
+    /// - it was started with --trunk and --network in place of --config
+    ///
+    /// Mend:
+    /// - `router-ctl config show` prints a file that says the same: start the
+    ///   daemon with that, `router-ctl run --config FILE`
+    CONFIG_WITHOUT_FILE = "RC0120";
+    /// The configuration could not be put into force, and the one before is in
+    /// force again.
+    ///
+    /// The cause is why; other networks have lost nothing.
+    ///
+    /// Causes:
+    /// - the kernel refuses a device, an address, a route or the XDP program
+    ///
+    /// Mend:
+    /// - mend what the cause names, and `router-ctl config apply` again
+    APPLY_FAILED = "RC0121";
+    /// The configuration could not be put into force, and the one before it not
+    /// entirely put back.
+    ///
+    /// Causes:
+    /// - something that was removed on the way cannot be made again: a device
+    ///   that has gone meanwhile, or an address that another one has
+    ///
+    /// Mend:
+    /// - `router-ctl status` names what is missing; mend it, and
+    ///   `router-ctl config apply` again
+    APPLY_HALF_UNDONE = "RC0122";
+    /// There is nothing to confirm.
+    ///
+    /// Causes:
+    /// - the time is up, and the configuration before came back
+    /// - the last apply was without --confirm, or is confirmed already
+    ///
+    /// Mend:
+    /// - `router-ctl status` says what is in force; `router-ctl config apply`
+    ///   puts the file into force again
+    NOTHING_TO_CONFIRM = "RC0123";
+    /// There is no configuration to go back to.
+    ///
+    /// Causes:
+    /// - nothing was applied since the daemon was set up, or after `down`
+    ///
+    /// Mend:
+    /// - change the file, and `router-ctl config apply`
+    NO_PREVIOUS = "RC0124";
+    /// The maps of the running XDP program have no room for it.
+    ///
+    /// They are as large as what the daemon started with needs, and a little
+    /// more.
+    ///
+    /// Causes:
+    /// - many networks, or trunks, were added at once
+    ///
+    /// Mend:
+    /// - restart the daemon: it makes larger ones, and packets are forwarded
+    ///   meanwhile
+    NO_ROOM = "RC0125";
+    /// The configuration file could not be written.
+    ///
+    /// Causes:
+    /// - the disk is full or read-only, or the file was changed meanwhile
+    ///
+    /// Mend:
+    /// - make room, or make the change in the file by hand and
+    ///   `router-ctl config apply`
+    CONFIG_UNWRITABLE = "RC0126";
 }

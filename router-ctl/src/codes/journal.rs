@@ -51,4 +51,14 @@ codes! {
     /// - put it back first: nsenter --net=/run/netns/NAME router-ctl down
     /// - if that namespace is gone, so are the changes: remove the journal
     JOURNAL_ELSEWHERE = "RC0504";
+    /// What the daemon has to remember through a restart cannot be written.
+    ///
+    /// Nothing was changed: it is written first.
+    ///
+    /// Causes:
+    /// - /var/lib/router-ctl is full or read-only
+    ///
+    /// Mend:
+    /// - make room there and do it again
+    STATE = "RC0505";
 }

@@ -1,21 +1,50 @@
-//! `router-ctl config check FILE`
+//! `router-ctl config`: check, show, diff, apply, confirm, roll back.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Subcommand;
 use serde_json::json;
 
 use super::globals::Globals;
-use crate::{config::Config, error::Error, output};
+use crate::{
+    api::model::{ConfigApplied, ConfigApply, ConfigChange, ConfigChangeKind, ConfigKeyChange},
+    config::{self, Config},
+    error::Error,
+    output::{self, BAD, BOLD, Format, GOOD, WARN},
+};
 
-const EXAMPLE: &str = concat!(
-    "A configuration:\n\n",
+const MORE: &str = concat!(
+    "Examples:
+  router-ctl config check lab.toml
+  router-ctl config diff                      what the daemon's file would change
+  router-ctl config apply --dry-run           step by step
+  router-ctl config apply --confirm 120       the configuration before comes back in 2 minutes,
+                                              even if the daemon dies, unless
+  router-ctl config confirm                   is said in time
+
+`systemctl reload` and SIGHUP apply, too. Networks that are not changed lose nothing; if
+anything fails, the configuration before is in force again. `diff` exits 0 whether there are
+changes or not: `router-ctl -j config diff` prints [] where there are none.
+
+A configuration:
+
+",
     include_str!("../config/example.toml")
 );
 
-/// Check a configuration file; `config --help` shows one
+/// Check, show, compare and apply configurations; `config --help` shows one
 #[derive(clap::Args, Debug)]
-#[command(after_long_help = EXAMPLE, infer_subcommands = true, disable_help_subcommand = true)]
+#[command(
+    after_long_help = MORE,
+    infer_subcommands = true,
+    disable_help_subcommand = true,
+    subcommand_value_name = "VERB",
+    subcommand_help_heading = "Verbs"
+)]
 pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -29,29 +58,187 @@ enum Verb {
         #[arg(value_name = "FILE", default_value = super::run::DEFAULT_CONFIG)]
         file: PathBuf,
     },
+    /// Print the configuration in force, as a file that says the same
+    Show {
+        /// With everything that may be left out
+        #[arg(long)]
+        effective: bool,
+    },
+    /// Say what the daemon's file, or FILE, would change
+    Diff {
+        /// In place of the daemon's file
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Put the daemon's file into force
+    Apply {
+        /// Only say what would be done, step by step
+        #[arg(long, conflicts_with = "confirm")]
+        dry_run: bool,
+        /// Go back after SECONDS, unless `config confirm` comes first
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+        confirm: Option<u64>,
+    },
+    /// Keep what `apply --confirm` has put into force
+    Confirm,
+    /// Put the configuration before the last apply into force again
+    Rollback,
 }
 
-pub(super) fn run(args: &Args, globals: &Globals) -> Result<ExitCode, Error> {
-    let Verb::Check { file } = &args.verb;
+pub(super) async fn run(args: &Args, globals: &Globals) -> Result<ExitCode, Error> {
+    let format = globals.format();
+    match &args.verb {
+        Verb::Check { file } => check(file, format)?,
+        Verb::Show { effective } => {
+            let running = globals.client().config(*effective).await?;
+            let text = if format.json {
+                format.json(&running)?
+            } else {
+                running.toml.trim_end().to_owned()
+            };
+            output::print(&text)?;
+        }
+        Verb::Diff { file } => {
+            let changes = changes(file.as_deref(), globals).await?;
+            let text = if format.json {
+                format.json(&changes)?
+            } else if changes.is_empty() {
+                return format.done("no changes").map(|()| ExitCode::SUCCESS);
+            } else {
+                listing(&changes)
+            };
+            output::print(&text)?;
+        }
+        Verb::Apply { dry_run, confirm } => {
+            let request = ConfigApply {
+                dry_run: *dry_run,
+                confirm_seconds: *confirm,
+            };
+            let applied = globals.client().config_apply(&request).await?;
+            tell(&applied, *dry_run, format)?;
+        }
+        Verb::Confirm => {
+            globals.client().config_confirm().await?;
+            format.done("confirmed: the configuration stays")?;
+        }
+        Verb::Rollback => {
+            let applied = globals.client().config_rollback().await?;
+            tell(&applied, false, format)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(file: &Path, format: Format) -> Result<(), Error> {
     let config = Config::load(file)?;
     let (trunks, networks, routes) = (
         config.trunks.len(),
         config.networks.len(),
         config.routes.len(),
     );
-    let format = globals.format();
     if format.json {
         let found = json!({ "ok": true, "trunks": trunks, "networks": networks, "routes": routes });
-        output::print(&format.json(&found)?)?;
-    } else {
-        let counted = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-        format.done(&format!(
-            "{} is ok: {}, {}, {}",
-            file.display(),
-            counted(trunks, "trunk"),
-            counted(networks, "network"),
-            counted(routes, "route"),
-        ))?;
+        return output::print(&format.json(&found)?);
     }
-    Ok(ExitCode::SUCCESS)
+    let counted = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    format.done(&format!(
+        "{} is ok: {}, {}, {}",
+        file.display(),
+        counted(trunks, "trunk"),
+        counted(networks, "network"),
+        counted(routes, "route"),
+    ))
+}
+
+async fn changes(file: Option<&Path>, globals: &Globals) -> Result<Vec<ConfigChange>, Error> {
+    let client = globals.client();
+    let Some(file) = file else {
+        return client.config_diff().await;
+    };
+    let wanted = Config::load(file)?;
+    let running = client.config(true).await?;
+    let running = Config::parse("the configuration in force", &running.toml)?;
+    Ok(config::diff(&running, &wanted))
+}
+
+fn tell(applied: &ConfigApplied, dry_run: bool, format: Format) -> Result<(), Error> {
+    if format.json {
+        return output::print(&format.json(applied)?);
+    }
+    if dry_run {
+        let steps = applied.steps.iter().enumerate();
+        let steps: Vec<String> = steps
+            .map(|(at, step)| format!("{:>3}  {step}", at + 1))
+            .collect();
+        return if steps.is_empty() {
+            format.done("nothing to do")
+        } else {
+            output::print(&steps.join("\n"))
+        };
+    }
+    if !applied.changes.is_empty() && !format.quiet {
+        output::print(&listing(&applied.changes))?;
+    }
+    let count = applied.changes.len();
+    let counted = match count {
+        0 => "applied: no changes".to_owned(),
+        1 => "applied: 1 change".to_owned(),
+        _ => format!("applied: {count} changes"),
+    };
+    format.done(&match applied.confirm_seconds {
+        None => counted,
+        Some(seconds) => format!(
+            "{counted}; say `router-ctl config confirm` within {seconds} s, or the configuration before comes back"
+        ),
+    })
+}
+
+/// A line for each thing that comes or goes, and for each key that changes.
+fn listing(changes: &[ConfigChange]) -> String {
+    let lines: Vec<String> = changes.iter().map(line).collect();
+    lines.join("\n")
+}
+
+fn line(change: &ConfigChange) -> String {
+    let what = if change.name.is_empty() {
+        change.section.clone()
+    } else {
+        format!("{} {}", change.section, change.name)
+    };
+    let (style, mark) = match change.change {
+        ConfigChangeKind::Added => (GOOD, '+'),
+        ConfigChangeKind::Removed => (BAD, '-'),
+        ConfigChangeKind::Changed => (WARN, '~'),
+    };
+    let mut text = format!("{style}{mark}{style:#} {BOLD}{what}{BOLD:#}");
+    if change.change == ConfigChangeKind::Changed {
+        for key in &change.keys {
+            text.push('\n');
+            text += &key_line(key);
+        }
+        return text;
+    }
+    // What it is known by has been said.
+    let named = ["interface", "name", "to", "metric"];
+    let known = if change.section == "network" {
+        &named[1..2]
+    } else {
+        &named[..]
+    };
+    for key in change.keys.iter().filter(|key| !known.contains(&&*key.key)) {
+        let value = key.after.as_ref().or(key.before.as_ref());
+        // Writing into a string does not fail.
+        let _ = write!(text, "  {} {}", key.key, value.map_or("", |value| value));
+    }
+    text
+}
+
+fn key_line(change: &ConfigKeyChange) -> String {
+    let key = &change.key;
+    match (&change.before, &change.after) {
+        (Some(before), Some(after)) => format!("    {key} {before} -> {after}"),
+        (Some(before), None) => format!("  {BAD}-{BAD:#} {key} {before}"),
+        (None, Some(after)) => format!("  {GOOD}+{GOOD:#} {key} {after}"),
+        (None, None) => String::new(),
+    }
 }

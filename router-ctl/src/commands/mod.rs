@@ -159,7 +159,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
         Command::Stats(args) => stats::run(&args, &globals).await,
         Command::Monitor(args) => monitor::run(&args, &globals).await,
         Command::Down(args) => down::run(&args, &globals).await,
-        Command::Config(args) => config::run(&args, &globals),
+        Command::Config(args) => config::run(&args, &globals).await,
         Command::Explain(args) => explain::run(&args, &globals),
         Command::Completions(args) => completions::run(&args, &globals),
         Command::Man(args) => man::run(&args, &globals),

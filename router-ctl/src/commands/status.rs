@@ -115,6 +115,7 @@ fn lines(status: &Status, verbose: bool) -> Vec<String> {
     labelled("Networks", &mut std::iter::once(networks(status)));
     labelled("Fast", &mut std::iter::once(fast(&status.stats)));
     labelled("Dropped", &mut dropped(&status.stats).into_iter());
+    labelled("Config", &mut config_notes(status).into_iter());
     for problem in &status.problems {
         let mut text = format!("{WARN}{}{WARN:#}", problem.message);
         if let Some(help) = &problem.help {
@@ -135,12 +136,49 @@ fn headline(status: &Status) -> String {
         "default" => String::new(),
         name => format!("  instance {name}"),
     };
-    let config = status.config.as_deref().unwrap_or("from the command line");
     format!(
-        "router-ctl {}{instance}  {style}{state}{style:#}  up {}  config {config}",
+        "router-ctl {}{instance}  {style}{state}{style:#}  up {}  config {}",
         status.version,
-        uptime(status.uptime_seconds)
+        uptime(status.uptime_seconds),
+        config(status)
     )
+}
+
+/// Whether what is in force is what the file said last, and since when.
+fn config(status: &Status) -> String {
+    let state = &status.config_state;
+    let word = match &status.config {
+        Some(file) if !state.last_apply_successful => {
+            format!("{WARN}not as in {file}{WARN:#}")
+        }
+        Some(_) => "ok".to_owned(),
+        None => "from the command line".to_owned(),
+    };
+    match &state.applied {
+        // To the minute: `2026-11-20T09:14:00Z`.
+        Some(time) => {
+            let minute = time.get(..16).unwrap_or(time).replace('T', " ");
+            format!("{word} (applied {minute} UTC)")
+        }
+        None => word,
+    }
+}
+
+/// What has to be done about the configuration.
+fn config_notes(status: &Status) -> Vec<String> {
+    let state = &status.config_state;
+    let mut notes = Vec::new();
+    notes.extend(state.confirm_seconds.map(|seconds| {
+        format!(
+            "{WARN}goes back in {seconds} s{WARN:#}  {HELP}help:{HELP:#} router-ctl config confirm"
+        )
+    }));
+    notes.extend(state.note.as_ref().map(|note| {
+        let help = note.help.as_ref();
+        let help = help.map_or_else(String::new, |help| format!("  {HELP}help:{HELP:#} {help}"));
+        format!("{WARN}{}{WARN:#}{help}", note.message)
+    }));
+    notes
 }
 
 /// The two largest units: `3d4h`, `12m5s`.

@@ -5,6 +5,8 @@
 //! wrong and where. Nothing else in the crate sees the file.
 
 mod diagnostic;
+mod diff;
+mod document;
 mod file;
 mod load;
 mod options;
@@ -23,6 +25,7 @@ use router_common::wire::Vid;
 
 pub(crate) use self::suggest::nearest;
 pub use self::{
+    diff::diff,
     options::Options,
     places::{Loaded, Objection, Part},
 };

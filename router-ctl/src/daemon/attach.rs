@@ -6,10 +6,10 @@ use std::{os::fd::AsFd as _, path::Path};
 use router_common::wire::TrunkSlot;
 use tracing::{info, warn};
 
-use super::{bringup, engine::Shared, fail, host::Host};
+use super::{bringup, engine::Shared, fail, host::Host, keeper::is_in_place};
 use crate::{
     codes,
-    config::{Config, XdpMode},
+    config::{Config, Trunk, XdpMode},
     dataplane::{self, Attach, Dataplane, Layout, MemoryDataplane, XdpDataplane, program_name},
     error::{Error, Kind},
     journal::Effect,
@@ -103,22 +103,60 @@ pub(super) async fn attach_all(shared: &Shared, host: &mut Host) -> Result<(), E
     let config = shared.config();
     let numbering = shared.known().numbering.clone();
     for (slot, trunk) in numbering.slots(&config) {
-        let link = host.link(&trunk.interface).await?.ok_or_else(|| {
-            Error::new(
-                Kind::Failed,
-                codes::TRUNK_MISSING,
-                format!("there is no interface {}", trunk.interface),
-            )
-        })?;
-        match trunk.xdp {
-            XdpMode::Off => {}
-            XdpMode::Native => attach(slot, &link, false, shared, host).await?,
-            XdpMode::Generic => attach(slot, &link, true, shared, host).await?,
-            XdpMode::Auto => {
-                if let Err(native) = attach(slot, &link, false, shared, host).await {
-                    warn!(%native, "falling back to generic XDP on {}", link.name);
-                    attach(slot, &link, true, shared, host).await?;
-                }
+        let link = host
+            .link(&trunk.interface)
+            .await?
+            .ok_or_else(|| bringup::no_trunk(&trunk.interface))?;
+        attach_trunk(slot, trunk, &link, shared, host).await?;
+    }
+    Ok(())
+}
+
+/// Attaches the program to a trunk that does not have it as it is to have it.
+pub(super) async fn attach_missing(
+    slot: TrunkSlot,
+    trunk: &Trunk,
+    shared: &Shared,
+    host: &mut Host,
+) -> Result<(), Error> {
+    let link = host
+        .link(&trunk.interface)
+        .await?
+        .ok_or_else(|| bringup::no_trunk(&trunk.interface))?;
+    let attached = match shared.dataplane().as_ref() {
+        Some(dataplane) => dataplane.attachment(slot).cloned(),
+        None => None,
+    };
+    let fits = attached.is_some_and(|attachment| {
+        let mode = match trunk.xdp {
+            XdpMode::Off => false,
+            XdpMode::Native => !attachment.generic,
+            XdpMode::Generic => attachment.generic,
+            XdpMode::Auto => true,
+        };
+        mode && is_in_place(Some(&attachment), Some(&link))
+    });
+    if fits {
+        return Ok(());
+    }
+    attach_trunk(slot, trunk, &link, shared, host).await
+}
+
+async fn attach_trunk(
+    slot: TrunkSlot,
+    trunk: &Trunk,
+    link: &Link,
+    shared: &Shared,
+    host: &mut Host,
+) -> Result<(), Error> {
+    match trunk.xdp {
+        XdpMode::Off => {}
+        XdpMode::Native => attach(slot, link, false, shared, host).await?,
+        XdpMode::Generic => attach(slot, link, true, shared, host).await?,
+        XdpMode::Auto => {
+            if let Err(native) = attach(slot, link, false, shared, host).await {
+                warn!(%native, "falling back to generic XDP on {}", link.name);
+                attach(slot, link, true, shared, host).await?;
             }
         }
     }

@@ -46,7 +46,12 @@ pub(super) async fn bring_up(
     }
     prepare_forwarding(config, host).await?;
     if !config.routes.is_empty() {
-        let tables = host.tables().await?;
+        let mut all = host.tables().await?;
+        if host.is_rehearsing() {
+            // With those that would be made.
+            all.links = tables.links;
+        }
+        let tables = all;
         for route in &config.routes {
             prepare_route(config, route, &tables, host).await?;
         }

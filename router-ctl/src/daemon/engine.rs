@@ -14,6 +14,7 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
+    configure::{Aside, ConfigNotes, Request},
     fail,
     follow::{Answer, Follower, Heed},
     host::Host,
@@ -25,7 +26,7 @@ use super::{
     view::Known,
 };
 use crate::{
-    api::model::RouteChange,
+    api::model::{ConfigApplied, RouteChange},
     codes,
     config::Config,
     dataplane::Dataplane,
@@ -52,6 +53,7 @@ pub(super) struct Shared {
     pub(super) instance: String,
     pub(super) started: std::time::Instant,
     pub(super) netlink: Netlink,
+    config_notes: Mutex<ConfigNotes>,
     known: Mutex<Known>,
     dataplane: Mutex<Option<Box<dyn Dataplane>>>,
     pub(super) commands: mpsc::Sender<Command>,
@@ -63,6 +65,8 @@ pub(super) struct Shared {
 pub(super) enum Command {
     /// Change a route.
     Route(RouteChange, oneshot::Sender<Result<(), Error>>),
+    /// Do something about the configuration.
+    Configure(Request, oneshot::Sender<Result<ConfigApplied, Error>>),
     /// Put everything back and end.
     Down(oneshot::Sender<Result<(), Error>>),
 }
@@ -82,6 +86,7 @@ impl Shared {
                 ..Known::default()
             }),
             config: Mutex::new(config),
+            config_notes: Mutex::default(),
             instance,
             started: std::time::Instant::now(),
             netlink,
@@ -95,6 +100,16 @@ impl Shared {
     /// which changes with the rest of it: see [`Known::config`].
     pub(super) fn config(&self) -> Arc<Config> {
         Arc::clone(&lock(&self.config))
+    }
+
+    /// Puts another configuration in force: the next resync takes it up.
+    pub(super) fn set_config(&self, config: Config) {
+        *lock(&self.config) = Arc::new(config);
+    }
+
+    /// What there is to say of the configuration.
+    pub(super) fn config_notes(&self) -> MutexGuard<'_, ConfigNotes> {
+        lock(&self.config_notes)
     }
 
     pub(super) fn known(&self) -> MutexGuard<'_, Known> {
@@ -120,7 +135,8 @@ pub(super) struct Engine {
     pub(super) host: Host,
     pub(super) watch: Watch,
     pub(super) follower: Follower<Kernel>,
-    keeper: Keeper,
+    pub(super) keeper: Keeper,
+    pub(super) aside: Aside,
     /// When the maps are reconciled next.
     pace: Pace,
     traffic: Traffic,
@@ -143,6 +159,7 @@ impl Engine {
                 stand_in,
                 ..Keeper::default()
             },
+            aside: Aside::default(),
             pace: Pace::new(SHORTEST_REST, LONGEST_REST, Instant::now()),
             traffic: Traffic::default(),
             current: false,
@@ -381,7 +398,11 @@ impl Engine {
     /// journal on.
     pub(super) async fn take_down(&mut self, from: u64) -> Result<(), Error> {
         self.close();
-        failures(&self.host.undo_from(from).await)
+        failures(&self.host.undo_from(from).await)?;
+        if from == 0 {
+            self.host.saved.remove();
+        }
+        Ok(())
     }
 
     /// Detaches XDP. The maps go with it.

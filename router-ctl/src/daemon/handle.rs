@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{
     bringup,
+    configure::{self, Request},
     engine::{Command, Shared},
     fail,
     host::Host,
@@ -13,10 +14,11 @@ use super::{
 };
 use crate::{
     api::model::{
-        Neighbour, NetworkStatus, Route, RouteAnswer, RouteChange, RouteVerb, Stats, Status,
+        ConfigApplied, ConfigApply, ConfigChange, Neighbour, NetworkStatus, Route, RouteAnswer,
+        RouteChange, RouteVerb, RunningConfig, Stats, Status,
     },
     codes,
-    config::StaticRoute,
+    config::{StaticRoute, diff},
     error::{Error, Kind},
     hub::{Ear, Interest},
     netlink::{self, types},
@@ -91,6 +93,7 @@ impl Service for Handle {
                 .source
                 .as_ref()
                 .map(|path| path.display().to_string()),
+            config_state: self.shared.config_notes().state(),
             trunks: known.trunks(),
             networks: known.networks(),
             following: known.following.clone(),
@@ -176,6 +179,40 @@ impl Service for Handle {
 
     async fn stats(&self) -> Result<Stats, Error> {
         self.read_stats()
+    }
+
+    async fn config(&self, effective: bool) -> Result<RunningConfig, Error> {
+        let config = self.shared.config();
+        Ok(RunningConfig {
+            source: config
+                .source
+                .as_ref()
+                .map(|path| path.display().to_string()),
+            toml: config.to_toml(effective),
+            config: config.to_json(effective),
+        })
+    }
+
+    async fn config_diff(&self) -> Result<Vec<ConfigChange>, Error> {
+        let running = self.shared.config();
+        let loaded = configure::load(&running)?;
+        Ok(diff(&running, &loaded.config))
+    }
+
+    async fn config_apply(&self, request: ConfigApply) -> Result<ConfigApplied, Error> {
+        self.ask(|answer| Command::Configure(Request::Apply(request), answer))
+            .await
+    }
+
+    async fn config_confirm(&self) -> Result<(), Error> {
+        self.ask(|answer| Command::Configure(Request::Confirm, answer))
+            .await
+            .map(drop)
+    }
+
+    async fn config_rollback(&self) -> Result<ConfigApplied, Error> {
+        self.ask(|answer| Command::Configure(Request::Rollback, answer))
+            .await
     }
 
     async fn down(&self) -> Result<(), Error> {

@@ -28,7 +28,7 @@ pub(super) fn judge(config: &Config, known: &Known) -> Health {
         match place {
             Ok(device) => waiting |= judge_network(network, *device, known, &mut problems),
             // Said of the trunk.
-            Err(Absence::TrunkMissing) => {}
+            Err(Absence::TrunkMissing | Absence::Changing) => {}
             Err(absence) => problems.push(absent(network, absence)),
         }
     }

@@ -22,6 +22,8 @@ use crate::{
 pub(super) struct Keeper {
     /// Any device may stand in for a sub-interface.
     pub(super) stand_in: bool,
+    /// Networks that XDP does not forward for while they are changed.
+    pub(super) without: BTreeSet<String>,
     /// What the maps hold.
     pub(super) contents: Contents,
 }
@@ -45,6 +47,7 @@ impl Keeper {
         let mut wanted = Wanted {
             stand_in: self.stand_in,
             transmitters: BTreeSet::new(),
+            without: self.without.clone(),
         };
         if let Some(dataplane) = &dataplane {
             let slots = known.numbering.slots(&config);
@@ -174,6 +177,14 @@ mod tests {
 
         fn attach(&mut self, request: &Attach) -> Result<Attachment, dataplane::Error> {
             self.memory.attach(request)
+        }
+
+        fn detach(&mut self, slot: TrunkSlot) -> Result<(), dataplane::Error> {
+            self.memory.detach(slot)
+        }
+
+        fn make_room(&mut self, slots: u32, ids: u32) -> Result<bool, dataplane::Error> {
+            self.memory.make_room(slots, ids)
         }
 
         fn attachment(&self, slot: TrunkSlot) -> Option<&Attachment> {

@@ -17,8 +17,10 @@
 //! detached and every packet takes the kernel's path; interfaces, addresses and
 //! sysctls stay until `down`.
 
+mod apply;
 mod attach;
 mod bringup;
+mod configure;
 mod engine;
 mod fail;
 mod fitness;
@@ -32,6 +34,7 @@ mod neighbours;
 mod news;
 mod pace;
 mod retire;
+mod saved;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -47,9 +50,11 @@ use tokio::{
 use tracing::{info, warn};
 
 use self::{
+    configure::ConfigNotes,
     engine::{Engine, Shared},
     handle::Handle,
     host::Host,
+    saved::{Saved, Start},
 };
 use crate::{
     api::{self, Listener},
@@ -108,7 +113,9 @@ pub async fn run(loaded: Loaded, options: Options) -> Result<(), Error> {
     // Before anything is read: what changes in between is heard.
     let watch = Watch::subscribe()
         .map_err(|error| fail::refused(codes::NETLINK, "cannot watch the kernel", &error))?;
-    let host = Host::open(&options.state_dir, &options.instance)?;
+    let mut host = Host::open(&options.state_dir, &options.instance)?;
+    let Start { loaded, why } = host.saved.start(at_home(loaded)?)?;
+    let notes = ConfigNotes::at_start(&host.saved, &loaded.config, why);
     let (commands, mut inbox) = mpsc::channel(16);
     let netlink = host.netlink.clone();
     let shared = Shared::new(
@@ -117,6 +124,8 @@ pub async fn run(loaded: Loaded, options: Options) -> Result<(), Error> {
         netlink,
         commands,
     );
+    *shared.config_notes() = notes;
+    configure::follow_hangups(&shared)?;
     let mut engine = Engine::new(Arc::new(shared), host, watch, options.stand_in);
 
     let (stop, stopped) = oneshot::channel::<()>();
@@ -147,13 +156,31 @@ pub async fn down_from_journal(options: &Options) -> Result<usize, Error> {
     log::start(options.verbose);
     let _alone = Listener::bind_in(&options.runtime_dir, &options.instance).await?;
     if !Journal::path(&options.state_dir, &options.instance).exists() {
+        Saved::open(&options.state_dir, &options.instance).remove();
         return Ok(0);
     }
     let mut host = Host::open(&options.state_dir, &options.instance)?;
     let count = host.journal.entries().len();
     let outcome = engine::failures(&host.undo_from(0).await);
+    if outcome.is_ok() {
+        host.saved.remove();
+    }
     host.finish()?;
     outcome.map(|()| count)
+}
+
+/// With the file's whole path: it is read again, in whatever working directory.
+fn at_home(mut loaded: Loaded) -> Result<Loaded, Error> {
+    if let Some(path) = &mut loaded.config.source {
+        *path = std::path::absolute(&path).map_err(|error| {
+            fail::io(
+                codes::CONFIG_UNREADABLE,
+                "there is no working directory",
+                &error,
+            )
+        })?;
+    }
+    Ok(loaded)
 }
 
 /// Brings everything up; what was done so far is undone if that fails.
@@ -197,6 +224,7 @@ async fn bring_up(engine: &mut Engine, loaded: &Loaded, options: &Options) -> Re
     // The journal is read in another working directory.
     let bpffs = std::path::absolute(&options.bpffs)
         .map_err(|error| fail::io(codes::BPFFS, "there is no working directory", &error))?;
+    engine.aside.bpffs.clone_from(&bpffs);
     let dataplane = attach::open(&config, &numbering, &bpffs, &mut engine.host).await?;
     *shared.dataplane() = Some(dataplane);
     // Filled before the first packet is decided upon.

@@ -73,6 +73,11 @@ async fn obey(engine: &mut Engine, command: Command) -> Option<Result<(), Error>
             let _ = answer.send(done);
             None
         }
+        Command::Configure(request, answer) => {
+            let done = engine.configure(request).await;
+            let _ = answer.send(done);
+            None
+        }
         Command::Down(answer) => {
             info!("down: putting everything back");
             let done = engine.take_down(0).await;

@@ -133,6 +133,21 @@ impl Dataplane for XdpDataplane {
         Ok(attachment)
     }
 
+    fn detach(&mut self, slot: TrunkSlot) -> Result<(), Error> {
+        // Its link goes with it, and with the link the program.
+        self.trunks.remove(&slot);
+        Ok(())
+    }
+
+    fn make_room(&mut self, slots: u32, ids: u32) -> Result<bool, Error> {
+        if slots > ingress_slots(&self.layout) || ids > network_ids(&self.layout) {
+            return Ok(false);
+        }
+        self.maps
+            .know_networks(u16::try_from(ids).unwrap_or(u16::MAX));
+        Ok(true)
+    }
+
     fn attachment(&self, slot: TrunkSlot) -> Option<&Attachment> {
         let (_, attachment) = self.trunks.get(&slot)?.link.as_ref()?;
         Some(attachment)
@@ -208,6 +223,19 @@ impl Trunk {
     }
 }
 
+/// Trunks that the maps have room for.
+const fn ingress_slots(layout: &Layout) -> u32 {
+    layout.trunks.next_power_of_two()
+}
+
+/// Networks that the maps have room for.
+const fn network_ids(layout: &Layout) -> u32 {
+    match pair_stride(layout.networks) {
+        1 => layout.networks.next_power_of_two(),
+        stride => stride,
+    }
+}
+
 /// Loads a program of the object, if it is not loaded.
 fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<(), Error> {
     match xdp(ebpf, name)?.load() {
@@ -222,9 +250,10 @@ fn load(layout: &Layout, slot: TrunkSlot) -> Result<Ebpf, Error> {
     let slot = u32::from(slot.get());
     let stride = pair_stride(layout.networks);
     // Arrays are as large as they are told: no more than there is use for.
-    let ingress = layout.trunks.next_power_of_two() * VIDS;
+    let ingress = ingress_slots(layout) * VIDS;
+    let networks = network_ids(layout);
     let pairs = match stride {
-        1 => layout.networks.next_power_of_two(),
+        1 => networks,
         stride => stride * stride,
     };
     let mut loader = EbpfLoader::new();
@@ -234,7 +263,7 @@ fn load(layout: &Layout, slot: TrunkSlot) -> Result<Ebpf, Error> {
         .override_global(names::TRUNK_SLOT, &slot, true)
         .override_global(names::PAIR_STRIDE, &stride, true)
         .map_max_entries(names::INGRESS, ingress)
-        .map_max_entries(names::NETWORKS, layout.networks.next_power_of_two())
+        .map_max_entries(names::NETWORKS, networks)
         .map_max_entries(names::PAIRS, pairs);
     for name in names::MAPS {
         loader.map_pin_path(name, layout.pins.join(name));

@@ -51,6 +51,11 @@ impl Maps {
         })
     }
 
+    /// Counts networks with ids below `ids`, too.
+    pub(super) fn know_networks(&mut self, ids: u16) {
+        self.networks = self.networks.max(ids);
+    }
+
     pub(super) fn apply(&mut self, operation: &Operation) -> Result<(), Error> {
         match operation {
             Operation::SetIngress(index, entry) => self

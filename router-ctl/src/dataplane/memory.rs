@@ -44,6 +44,15 @@ impl Dataplane for MemoryDataplane {
         Ok(attachment)
     }
 
+    fn detach(&mut self, slot: TrunkSlot) -> Result<(), Error> {
+        self.attachments.remove(&slot);
+        Ok(())
+    }
+
+    fn make_room(&mut self, _slots: u32, _ids: u32) -> Result<bool, Error> {
+        Ok(true)
+    }
+
     fn attachment(&self, slot: TrunkSlot) -> Option<&Attachment> {
         self.attachments.get(&slot)
     }

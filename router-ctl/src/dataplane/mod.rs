@@ -46,6 +46,19 @@ pub trait Dataplane: Send + std::fmt::Debug + 'static {
     /// If the program cannot be loaded, or the kernel refuses to attach it.
     fn attach(&mut self, request: &Attach) -> Result<Attachment, Error>;
 
+    /// Detaches the program from a trunk. Not attached is fine.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    fn detach(&mut self, slot: TrunkSlot) -> Result<(), Error>;
+
+    /// Sees to it that the maps have room for so many slots of trunks and ids of
+    /// networks. `false`: they have not.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    fn make_room(&mut self, slots: u32, ids: u32) -> Result<bool, Error>;
+
     /// How the program is attached to a trunk; `None`: it is not.
     fn attachment(&self, slot: TrunkSlot) -> Option<&Attachment>;
 

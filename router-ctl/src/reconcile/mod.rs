@@ -55,6 +55,9 @@ pub struct Wanted {
     pub stand_in: bool,
     /// Trunks to which XDP can redirect frames.
     pub transmitters: BTreeSet<TrunkSlot>,
+    /// Networks that XDP is not to forward for, although they are configured:
+    /// they are being changed.
+    pub without: BTreeSet<String>,
 }
 
 /// What the maps hold, or should hold.
@@ -94,7 +97,11 @@ pub fn reconcile(config: &Config, numbering: &Numbering, kernel: &Kernel, wanted
     let mut placed = Vec::new();
     for (id, slot, network) in numbering.numbered(config) {
         plan.contents.names.extend(name(id, network));
-        let found = place::place_among(network, &index, wanted.stand_in);
+        let found = if wanted.without.contains(&network.name) {
+            Err(Absence::Changing)
+        } else {
+            place::place_among(network, &index, wanted.stand_in)
+        };
         plan.networks.push(
             found
                 .as_ref()

@@ -39,6 +39,9 @@ pub enum Absence {
     /// There is no such trunk.
     #[error("trunk missing")]
     TrunkMissing,
+    /// It is being changed: `config apply`.
+    #[error("being changed")]
+    Changing,
     /// There is one, but it is not the network's.
     #[error("{0}")]
     NotThis(String),

@@ -3,6 +3,7 @@
 
 mod api;
 mod completions;
+mod configs;
 mod limits;
 mod listings;
 mod manual;

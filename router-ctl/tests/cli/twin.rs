@@ -15,10 +15,12 @@ use router_ctl::{
     api::{
         self, Listener,
         model::{
-            Count, Following, Neighbour, NetworkStatus, PairCount, Problem, Route, RouteAnswer,
-            RouteChange, RouteVerb, State, Stats, Status, TrunkStatus, VerdictCount,
+            ConfigApplied, ConfigApply, ConfigChange, ConfigState, Count, Following, Neighbour,
+            NetworkStatus, PairCount, Problem, Route, RouteAnswer, RouteChange, RouteVerb,
+            RunningConfig, State, Stats, Status, TrunkStatus, VerdictCount,
         },
     },
+    config::{Config, diff},
     error::{Error, Kind},
     hub::{Ear, Hub, Interest},
     service::{NeighbourFilter, RouteFilter, Service},
@@ -52,6 +54,11 @@ impl Service for Twin {
             pid: 4711,
             uptime_seconds: 273_600,
             config: Some("/etc/router-ctl/router.toml".to_owned()),
+            config_state: ConfigState {
+                applied: Some("2026-11-20T09:14:00Z".to_owned()),
+                last_apply_successful: true,
+                ..ConfigState::default()
+            },
             trunks: vec![TrunkStatus {
                 interface: "enp0s3".to_owned(),
                 ifindex: Some(2),
@@ -113,6 +120,51 @@ impl Service for Twin {
         Ok(())
     }
 
+    async fn config(&self, effective: bool) -> Result<RunningConfig, Error> {
+        let config = running();
+        Ok(RunningConfig {
+            source: Some("/etc/router-ctl/router.toml".to_owned()),
+            toml: config.to_toml(effective),
+            config: config.to_json(effective),
+        })
+    }
+
+    async fn config_diff(&self) -> Result<Vec<ConfigChange>, Error> {
+        Ok(diff(&running(), &wanted()))
+    }
+
+    async fn config_apply(&self, request: ConfigApply) -> Result<ConfigApplied, Error> {
+        if request.confirm_seconds == Some(1) {
+            // As a daemon does that finds its file wrong.
+            let wrong = "[[trunk]]\ninterface = \"eth0\"\n[[network]]\nname = \"a\"\nvlan = 5000\n";
+            Config::parse("/etc/router-ctl/router.toml", wrong)?;
+        }
+        let steps = [
+            "let the kernel alone forward for mac20",
+            "let XDP forward for mac20",
+        ];
+        Ok(ConfigApplied {
+            changes: diff(&running(), &wanted()),
+            steps: steps
+                .iter()
+                .filter(|_| request.dry_run)
+                .map(|&step| step.to_owned())
+                .collect(),
+            confirm_seconds: request.confirm_seconds,
+        })
+    }
+
+    async fn config_confirm(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn config_rollback(&self) -> Result<ConfigApplied, Error> {
+        Ok(ConfigApplied {
+            changes: diff(&wanted(), &running()),
+            ..ConfigApplied::default()
+        })
+    }
+
     async fn neighbours(&self, filter: NeighbourFilter) -> Result<Vec<Neighbour>, Error> {
         if filter.network.as_deref() == Some("nowhere") {
             return Err(Error::new(
@@ -148,6 +200,19 @@ impl Service for Twin {
         self.down.notify_one();
         Ok(())
     }
+}
+
+fn running() -> Config {
+    Config::parse("running", include_str!("../../src/config/example.toml")).unwrap()
+}
+
+/// Something of everything is another way.
+fn wanted() -> Config {
+    let text = include_str!("../../src/config/example.toml")
+        .replace("vlan = 200", "vlan = 201")
+        .replace("\"fd00:20::1/64\"", "\"fd00:20::2/64\"")
+        .replace("10.9.0.0/16", "10.8.0.0/16");
+    Config::parse("wanted", &text).unwrap()
 }
 
 fn networks() -> Vec<NetworkStatus> {

@@ -10,6 +10,7 @@ macro_rules! assert_snapshot {
     };
 }
 
+mod documents;
 mod refused;
 mod ways;
 

@@ -18,7 +18,7 @@ use router_common::wire::IfIndex;
 use tracing::{debug, info};
 
 pub(super) use self::rehearsal::Rehearsal;
-use super::fail;
+use super::{fail, saved::Saved};
 use crate::{
     codes,
     dataplane::PinDir,
@@ -39,6 +39,7 @@ pub(super) struct Host {
     pub(super) sysctls: Sysctls,
     pub(super) journal: Journal,
     pub(super) instance: String,
+    pub(super) saved: Saved,
     system: System,
     /// What the journals of other instances held when they were last read.
     others: Vec<Entry>,
@@ -67,6 +68,7 @@ impl Host {
             sysctls: Sysctls::default(),
             journal,
             instance: instance.to_owned(),
+            saved: Saved::open(state_dir, instance),
             system,
             others: Vec::new(),
             rehearsal: None,

@@ -28,7 +28,6 @@ impl Rehearsal {
     }
 }
 
-#[expect(dead_code, reason = "`config apply --dry-run` comes next")]
 impl Host {
     /// From now on nothing is done.
     pub(in crate::daemon) fn begin_rehearsal(&mut self) {

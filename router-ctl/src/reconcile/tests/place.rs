@@ -111,6 +111,7 @@ fn second_trunk_has_its_own_rows_and_ports() {
     let wanted = Wanted {
         stand_in: false,
         transmitters: [slot(0), slot(1)].into(),
+        ..Wanted::default()
     };
     let contents = reconciled(&config, &kernel, &wanted).contents;
     assert_eq!(
@@ -122,6 +123,7 @@ fn second_trunk_has_its_own_rows_and_ports() {
     let alone = Wanted {
         stand_in: false,
         transmitters: [slot(1)].into(),
+        ..Wanted::default()
     };
     let contents = reconciled(&config, &kernel, &alone).contents;
     assert_eq!(contents.ports, [(slot(1), OTHER)].into());

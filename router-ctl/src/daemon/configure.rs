@@ -1,0 +1,572 @@
+//! Requests about the configuration: apply, confirm, roll back.
+//!
+//! [`apply`] has the order of the steps; here they are done, on the real maps
+//! and the real system, and what is in force is noted ([`Saved`]) before
+//! anything is done.
+//!
+//! [`Saved`]: super::saved::Saved
+
+use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use ipnet::IpNet;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, oneshot},
+};
+use tracing::{info, warn};
+
+use super::{
+    apply::{self, Machine},
+    attach, bringup,
+    engine::{Command, Engine, Shared},
+    fail, fitness,
+    host::Host,
+    retire,
+    saved::{Saved, Why},
+};
+use crate::{
+    api::model::{ConfigApplied, ConfigApply, ConfigState, Problem},
+    clock, codes,
+    config::{Config, Loaded, Trunk, XdpMode, diff},
+    error::{Error, Kind},
+    journal::Effect,
+    netlink::{
+        PROTOCOL,
+        types::{Route, RouteChange, RouteSpec, TABLE_MAIN, Tables},
+    },
+};
+
+/// Until what could not be taken back is tried again.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Request {
+    /// Put the file into force.
+    Apply(ConfigApply),
+    /// Keep what is in force.
+    Confirm,
+    /// Go back.
+    Rollback,
+    /// What had to be confirmed until this time, seconds since 1970, goes.
+    Expire(u64),
+}
+
+/// What there is to say of the configuration.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ConfigNotes {
+    applied: Option<u64>,
+    confirm_until: Option<u64>,
+    note: Option<Problem>,
+}
+
+impl ConfigNotes {
+    /// Of a daemon that starts.
+    pub(super) fn at_start(saved: &Saved, config: &Config, why: Option<Why>) -> Self {
+        let mut notes = Self {
+            note: why.map(|why| not_the_file(config, why)),
+            ..Self::default()
+        };
+        notes.read(saved);
+        notes
+    }
+
+    fn read(&mut self, saved: &Saved) {
+        self.applied = saved.applied();
+        self.confirm_until = saved.confirm_until();
+    }
+
+    /// As users see it.
+    pub(super) fn state(&self) -> ConfigState {
+        let left = |until: u64| until.saturating_sub(clock::now());
+        ConfigState {
+            applied: self.applied.map(clock::utc),
+            confirm_seconds: self.confirm_until.map(left),
+            last_apply_successful: self.note.is_none(),
+            note: self.note.clone(),
+        }
+    }
+}
+
+fn not_the_file(config: &Config, why: Why) -> Problem {
+    let file = match &config.source {
+        Some(path) => path.display().to_string(),
+        None => "the command line's configuration".to_owned(),
+    };
+    let message = match why {
+        Why::Unconfirmed => format!(
+            "{file} was applied and not confirmed before the daemon restarted: the configuration before it is in force"
+        ),
+        Why::Expired => format!(
+            "{file} was applied and not confirmed in time: the configuration before it is in force"
+        ),
+        Why::Rejected => {
+            format!(
+                "{file} was not confirmed, or rolled back: the configuration before it is in force"
+            )
+        }
+    };
+    Problem {
+        message,
+        help: Some("`router-ctl config diff` shows what differs; `router-ctl config apply` puts the file into force".into()),
+    }
+}
+
+/// What is kept from one step to the next.
+#[derive(Debug, Default)]
+pub(super) struct Aside {
+    /// Mount point of the bpffs.
+    pub(super) bpffs: PathBuf,
+    /// Users' routes as they were; with a device that is made anew they go.
+    routes: Vec<(RouteSpec, Option<String>)>,
+}
+
+impl Engine {
+    /// Does what is asked, and notes how it went.
+    pub(super) async fn configure(&mut self, request: Request) -> Result<ConfigApplied, Error> {
+        let done = match request {
+            Request::Apply(wanted) => self.apply_file(wanted).await,
+            Request::Confirm => self.confirm(),
+            Request::Rollback => self.go_back(Why::Rejected).await,
+            Request::Expire(until) if self.host.saved.confirm_until() == Some(until) => {
+                info!("the configuration was not confirmed in time");
+                let back = self.go_back(Why::Expired).await;
+                if back.is_err() && self.host.saved.confirm_until() == Some(until) {
+                    expire_after(RETRY, until, self.shared.commands.clone());
+                }
+                back
+            }
+            // It was confirmed, or something else was applied.
+            Request::Expire(_) => Ok(ConfigApplied::default()),
+        };
+        let shared = Arc::clone(&self.shared);
+        let mut notes = shared.config_notes();
+        notes.read(&self.host.saved);
+        match (&done, request) {
+            (Ok(_), Request::Apply(wanted)) if !wanted.dry_run => notes.note = None,
+            (Err(error), Request::Apply(wanted)) if !wanted.dry_run => {
+                notes.note = Some(failure(error, "router-ctl config apply"));
+            }
+            (Ok(_), Request::Rollback) => {
+                notes.note = Some(not_the_file(&shared.config(), Why::Rejected));
+            }
+            (Ok(_), Request::Expire(_)) if self.host.saved.is_rejecting() => {
+                notes.note = Some(not_the_file(&shared.config(), Why::Expired));
+            }
+            (Err(error), Request::Expire(_)) => {
+                notes.note = Some(failure(error, "router-ctl config rollback"));
+            }
+            _ => {}
+        }
+        done
+    }
+
+    async fn apply_file(&mut self, wanted: ConfigApply) -> Result<ConfigApplied, Error> {
+        let old = self.shared.config();
+        let loaded = load(&old)?;
+        self.check(&old, &loaded).await?;
+        let changes = diff(&old, &loaded.config);
+        if wanted.dry_run {
+            return Ok(ConfigApplied {
+                changes,
+                steps: self.rehearse(&old, &loaded.config).await?,
+                confirm_seconds: None,
+            });
+        }
+        // Without a change there is nothing to go back to, and what is to be
+        // confirmed still is.
+        let noted = !changes.is_empty() || wanted.confirm_seconds.is_some();
+        let undo = if noted {
+            let saved = &mut self.host.saved;
+            Some(saved.begin(&old, &loaded.config, wanted.confirm_seconds)?)
+        } else {
+            None
+        };
+        if let Err(error) = self.carry_out(&old, &loaded.config).await {
+            if let Some(undo) = undo {
+                self.host.saved.abandon(undo);
+            }
+            return Err(error);
+        }
+        if let (Some(seconds), Some(until)) =
+            (wanted.confirm_seconds, self.host.saved.confirm_until())
+        {
+            let time = Duration::from_secs(seconds);
+            expire_after(time, until, self.shared.commands.clone());
+        }
+        info!(changes = changes.len(), "the configuration is applied");
+        Ok(ConfigApplied {
+            changes,
+            steps: Vec::new(),
+            confirm_seconds: wanted.confirm_seconds,
+        })
+    }
+
+    fn confirm(&mut self) -> Result<ConfigApplied, Error> {
+        if self.host.saved.confirm()? {
+            return Ok(ConfigApplied::default());
+        }
+        Err(Error::new(
+            Kind::Failed,
+            codes::NOTHING_TO_CONFIRM,
+            "there is nothing to confirm",
+        )
+        .help("`router-ctl status` says what is in force"))
+    }
+
+    async fn go_back(&mut self, why: Why) -> Result<ConfigApplied, Error> {
+        let old = self.shared.config();
+        let previous = self.host.saved.previous(&old).ok_or_else(|| {
+            Error::new(
+                Kind::Failed,
+                codes::NO_PREVIOUS,
+                "there is no configuration to go back to",
+            )
+            .help("change the file, and `router-ctl config apply`")
+        })?;
+        self.check(&old, &previous).await?;
+        let changes = diff(&old, &previous.config);
+        let undo = self.host.saved.go_back()?;
+        if let Err(error) = self.carry_out(&old, &previous.config).await {
+            self.host.saved.abandon(undo);
+            return Err(error);
+        }
+        info!(?why, "the configuration before is in force again");
+        Ok(ConfigApplied {
+            changes,
+            ..ConfigApplied::default()
+        })
+    }
+
+    /// All that can be known to be wrong before anything is done.
+    async fn check(&mut self, old: &Config, new: &Loaded) -> Result<(), Error> {
+        let config = &new.config;
+        let going = retire::going(config, &self.host).await?;
+        let tables = self.host.devices().await?;
+        let objections = fitness::objections(config, &tables, &going, self.keeper.stand_in);
+        new.refuse(objections)?;
+        let is_new = |trunk: &&Trunk| {
+            let before = old
+                .trunks
+                .iter()
+                .find(|old| old.interface == trunk.interface);
+            before.is_none_or(|old| old.xdp == XdpMode::Off)
+        };
+        let newcomers = Config {
+            trunks: config.trunks.iter().filter(is_new).cloned().collect(),
+            ..Config::default()
+        };
+        attach::refuse_foreign_programs(&newcomers, &self.host).await?;
+        if has_xdp(old) != has_xdp(config) {
+            return Ok(());
+        }
+        let numbering = self.shared.known().numbering.adapted(config);
+        let (slots, ids) = (numbering.slots_needed(), numbering.ids_needed());
+        let room = match self.shared.dataplane().as_mut() {
+            Some(dataplane) => dataplane.make_room(slots, ids),
+            None => Ok(true),
+        };
+        if room.map_err(|error| fail::dataplane(&error))? {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Failed,
+            codes::NO_ROOM,
+            "the maps of the running XDP program have no room for this configuration",
+        )
+        .help("restart the daemon: it makes larger ones"))
+    }
+
+    async fn carry_out(&mut self, old: &Config, new: &Config) -> Result<(), Error> {
+        let now = users_routes(&self.host).await?;
+        // Those that had no place in the configuration before may have one in
+        // this one.
+        let known = |spec: &RouteSpec| now.iter().any(|(other, _)| is_same(spec, other));
+        self.aside
+            .routes
+            .retain(|(spec, _)| !known(spec) && is_users(&self.host, spec.dst, spec.metric));
+        self.aside.routes.extend(now.iter().cloned());
+        apply::apply(old, new, self).await
+    }
+
+    async fn rehearse(&mut self, old: &Config, new: &Config) -> Result<Vec<String>, Error> {
+        self.host.begin_rehearsal();
+        let done = apply::go(old, new, self).await;
+        let steps = self.host.end_rehearsal();
+        done.map(|()| steps)
+    }
+
+    async fn follow(&mut self) -> Result<(), Error> {
+        if self.resync().await? {
+            return Ok(());
+        }
+        let failure = self.shared.known().map_failure.clone();
+        Err(Error::new(
+            Kind::Failed,
+            codes::MAP,
+            "cannot use a map of the XDP program",
+        )
+        .cause(failure.unwrap_or_default()))
+    }
+
+    /// Other maps, where there were none or where there are to be none.
+    async fn reopen(&mut self, config: &Config) -> Result<(), Error> {
+        let numbering = self.shared.known().numbering.adapted(config);
+        self.close();
+        if !has_xdp(config) {
+            let pins = self
+                .host
+                .undo_where(|entry| matches!(entry.effect, Effect::Pins { .. }));
+            super::engine::failures(&pins.await)?;
+        }
+        let bpffs = self.aside.bpffs.clone();
+        let dataplane = attach::open(config, &numbering, &bpffs, &mut self.host).await?;
+        *self.shared.dataplane() = Some(dataplane);
+        Ok(())
+    }
+
+    /// Puts back users' routes that went with a device.
+    async fn restore_routes(&mut self) -> Result<(), Error> {
+        if self.aside.routes.is_empty() || self.host.is_rehearsing() {
+            return Ok(());
+        }
+        let tables = self.host.tables().await?;
+        for (mut spec, device) in self.aside.routes.clone() {
+            let is_it =
+                |route: &Route| ours(route) && (route.dst, route.metric) == (spec.dst, spec.metric);
+            if tables.routes.iter().any(is_it) {
+                continue;
+            }
+            // The subnet of the next hop may be another device's by now.
+            let is_local = spec.via.is_none_or(is_link_local);
+            spec.device = device
+                .filter(|_| is_local)
+                .and_then(|name| Some(tables.link(&name)?.ifindex));
+            let added = self
+                .host
+                .change_route(RouteChange::Add, &spec, false)
+                .await?;
+            match added {
+                Ok(()) => info!(dst = %spec.dst, "put back a route that went with its device"),
+                Err(error) => warn!(dst = %spec.dst, %error, "a user's route is lost"),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Machine for Engine {
+    async fn leave_out(&mut self, networks: &BTreeSet<String>) -> Result<(), Error> {
+        if self.host.is_rehearsing() {
+            let config = self.shared.config();
+            let running = config
+                .networks
+                .iter()
+                .filter(|network| networks.contains(&network.name));
+            let names: Vec<&str> = running.map(|network| network.name.as_str()).collect();
+            if !names.is_empty() {
+                let names = names.join(", ");
+                self.host
+                    .rehearse(|| format!("let the kernel alone forward for {names}"));
+            }
+            return Ok(());
+        }
+        self.keeper.without.clone_from(networks);
+        self.follow().await
+    }
+
+    async fn detach(&mut self, trunk: &str) -> Result<(), Error> {
+        if self.host.rehearse(|| format!("detach XDP from {trunk}")) {
+            return Ok(());
+        }
+        let slot = self.shared.known().numbering.slot(trunk);
+        match (slot, self.shared.dataplane().as_mut()) {
+            (Some(slot), Some(dataplane)) => dataplane
+                .detach(slot)
+                .map_err(|error| fail::dataplane(&error)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn retire(&mut self, config: &Config) -> Result<(), Error> {
+        retire::retire(config, &mut self.host).await
+    }
+
+    async fn bring_up(&mut self, config: &Config) -> Result<(), Error> {
+        bringup::bring_up(config, self.keeper.stand_in, &mut self.host).await?;
+        self.restore_routes().await
+    }
+
+    async fn put_in_force(&mut self, config: &Config) -> Result<(), Error> {
+        let old = self.shared.config();
+        if self.host.is_rehearsing() {
+            let new = config
+                .networks
+                .iter()
+                .filter(|network| !old.networks.contains(network));
+            let names: Vec<&str> = new.map(|network| network.name.as_str()).collect();
+            if !names.is_empty() {
+                let names = names.join(", ");
+                self.host
+                    .rehearse(|| format!("let XDP forward for {names}"));
+            }
+            return Ok(());
+        }
+        if has_xdp(&old) != has_xdp(config) {
+            self.reopen(config).await?;
+        }
+        self.shared.set_config(config.clone());
+        self.keeper.without.clear();
+        self.follow().await
+    }
+
+    async fn attach(&mut self, trunk: &Trunk) -> Result<(), Error> {
+        if self.host.is_rehearsing() {
+            let config = self.shared.config();
+            if !config.trunks.contains(trunk) {
+                let (name, mode) = (&trunk.interface, trunk.xdp);
+                self.host
+                    .rehearse(|| format!("attach XDP to {name} ({mode})"));
+            }
+            return Ok(());
+        }
+        let shared = Arc::clone(&self.shared);
+        let slot = shared.known().numbering.slot(&trunk.interface);
+        match slot {
+            Some(slot) => attach::attach_missing(slot, trunk, &shared, &mut self.host).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn settle(&mut self) -> Result<(), Error> {
+        if self.host.is_rehearsing() {
+            return Ok(());
+        }
+        self.follow().await
+    }
+}
+
+/// What the file says now.
+pub(super) fn load(running: &Config) -> Result<Loaded, Error> {
+    let path = running.source.as_deref().ok_or_else(|| {
+        Error::new(
+            Kind::Failed,
+            codes::CONFIG_WITHOUT_FILE,
+            "the daemon has no configuration file: its command line has the configuration",
+        )
+        .help("`router-ctl config show` prints one: start the daemon with `router-ctl run --config FILE`")
+    })?;
+    Loaded::load(path)
+}
+
+fn has_xdp(config: &Config) -> bool {
+    config.trunks.iter().any(|trunk| trunk.xdp != XdpMode::Off)
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
+}
+
+fn failure(error: &Error, command: &str) -> Problem {
+    let says_so = [codes::APPLY_FAILED, codes::APPLY_HALF_UNDONE].contains(&&*error.code);
+    Problem {
+        message: if says_so {
+            error.to_string()
+        } else {
+            format!("the configuration was not applied: {error}")
+        },
+        help: Some(match &error.help {
+            Some(help) => format!("{help}; then `{command}` again"),
+            None => format!("`{command}` again, once it is mended"),
+        }),
+    }
+}
+
+fn ours(route: &Route) -> bool {
+    route.table == TABLE_MAIN && route.protocol == PROTOCOL
+}
+
+fn is_same(a: &RouteSpec, b: &RouteSpec) -> bool {
+    (a.dst, a.metric) == (b.dst, b.metric)
+}
+
+/// Whether `routes add` made this route.
+fn is_users(host: &Host, to: IpNet, with: u32) -> bool {
+    host.journal.entries().iter().any(|entry| {
+        matches!(entry.effect, Effect::Route { dst, metric, configured: false }
+            if dst == to && metric == with)
+    })
+}
+
+/// The routes that `routes add` made, each with the name of its device.
+async fn users_routes(host: &Host) -> Result<Vec<(RouteSpec, Option<String>)>, Error> {
+    let has_some = host.journal.entries().iter().any(|entry| {
+        matches!(
+            entry.effect,
+            Effect::Route {
+                configured: false,
+                ..
+            }
+        )
+    });
+    if !has_some {
+        return Ok(Vec::new());
+    }
+    let tables: Tables = host.tables().await?;
+    let routes = tables
+        .routes
+        .iter()
+        .filter(|route| ours(route) && is_users(host, route.dst, route.metric));
+    Ok(routes
+        .filter_map(|route| {
+            let [leg] = &route.legs[..] else { return None };
+            let device = leg.device.and_then(|device| tables.link_of(device));
+            let spec = RouteSpec {
+                dst: route.dst,
+                via: leg.via,
+                device: None,
+                metric: route.metric,
+                source: route.source,
+            };
+            Some((spec, device.map(|link| link.name.clone())))
+        })
+        .collect())
+}
+
+/// Asks for the way back when the time is up.
+fn expire_after(time: Duration, until: u64, commands: mpsc::Sender<Command>) {
+    tokio::spawn(async move {
+        tokio::time::sleep(time).await;
+        ask(Request::Expire(until), &commands).await;
+    });
+}
+
+/// SIGHUP applies the file: `systemctl reload`.
+pub(super) fn follow_hangups(shared: &Shared) -> Result<(), Error> {
+    let mut hangup = signal(SignalKind::hangup())
+        .map_err(|error| fail::io(codes::RUNTIME, "cannot listen to signals", &error))?;
+    let commands = shared.commands.clone();
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            info!("SIGHUP: applying the configuration");
+            ask(Request::Apply(ConfigApply::default()), &commands).await;
+        }
+    });
+    Ok(())
+}
+
+/// Asks, and logs what became of it.
+async fn ask(request: Request, commands: &mpsc::Sender<Command>) {
+    let (answer, answered) = oneshot::channel();
+    if commands
+        .send(Command::Configure(request, answer))
+        .await
+        .is_err()
+    {
+        // The daemon is ending.
+        return;
+    }
+    if let Ok(Err(error)) = answered.await {
+        warn!(%error, code = %error.code, "the configuration");
+    }
+}
