@@ -9,6 +9,7 @@
 //! * a router: [`lab`] is what surrounds the real daemon, [`router_daemon`] runs
 //!   it, [`flow`] is the traffic that may not suffer, [`forwarded`] says who
 //!   forwarded it, [`kernel_objects`] what is left of it in the kernel
+//! * [`oracle`] compares two routers, with XDP and without, frame by frame
 //! * [`sys`] has the system calls without a safe wrapper
 
 pub mod capture;
@@ -18,6 +19,7 @@ pub mod hitless;
 pub mod kernel_objects;
 pub mod lab;
 pub mod netns;
+pub mod oracle;
 pub mod packet;
 pub mod pass;
 pub mod ping;

@@ -170,6 +170,26 @@ impl Frame {
         }
     }
 
+    /// The same packet without tags. What was padded stays as long as it was;
+    /// what was cut off stays cut off at the same place of the packet.
+    #[must_use]
+    pub fn without_tags(mut self) -> Self {
+        let shorter = self.network_offset() - Ethernet2Header::LEN;
+        self.tags.clear();
+        self.cut = self
+            .cut
+            .map(|len| len.saturating_sub(shorter).max(Ethernet2Header::LEN));
+        let padded = !self.trailer.is_empty();
+        let trailer = self.trailer.len() + shorter;
+        if padded { self.trailer(trailer) } else { self }
+    }
+
+    /// Its tags, outermost first.
+    #[must_use]
+    pub fn tag_list(&self) -> &[Tag] {
+        &self.tags
+    }
+
     /// With this priority in the outermost tag.
     #[must_use]
     pub fn priority(mut self, pcp: u8, dei: bool) -> Self {

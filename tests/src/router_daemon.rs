@@ -35,7 +35,11 @@ use nix::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{lab::Lab, netns, wait};
+use crate::{
+    lab::Lab,
+    netns::{self, Netns},
+    wait,
+};
 
 /// For the daemon to forward, and for any command: generous, for emulation.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -73,6 +77,14 @@ impl RouterDaemon {
     /// # Errors
     /// Where the program is not built, or there can be no bpffs.
     pub fn configure(lab: &Lab, config: &str) -> Result<Self> {
+        Self::configure_in(lab.router(), config)
+    }
+
+    /// [`RouterDaemon::configure`] in any namespace.
+    ///
+    /// # Errors
+    /// As [`RouterDaemon::configure`].
+    pub fn configure_in(router: &Netns, config: &str) -> Result<Self> {
         let program = program()?;
         let directory = tempfile::Builder::new()
             .prefix("router-daemon-")
@@ -90,7 +102,7 @@ impl RouterDaemon {
         .with_context(|| format!("cannot mount a bpffs on {}", bpffs.display()))?;
         let daemon = Self {
             program,
-            netns: lab.router().path(),
+            netns: router.path(),
             instance: format!("test-{}", netns::unique_suffix()),
             directory,
             options: Vec::new(),

@@ -2,9 +2,11 @@
 //!
 //! A table is a function that changes a [`Stage`] as an operator would (routes,
 //! rules, sysctls, links) and gives it rows of {case number, what, frame, fate}
-//! to [check](Stage::check). The first stage is
-//! [`prog::Scene`](crate::prog::Scene): the program under `BPF_PROG_TEST_RUN`,
-//! its maps filled by hand; `tests/prog_*.rs`.
+//! to [check](Stage::check). There are two stages:
+//! * [`prog::Scene`](crate::prog::Scene): the program under `BPF_PROG_TEST_RUN`,
+//!   its maps filled by hand; `tests/prog_*.rs`
+//! * [`oracle::Twin`](crate::oracle::Twin): the real daemon on a wire, with XDP
+//!   and without, side by side; `tests/net_oracle.rs`
 //!
 //! Networks, hosts, addresses, MACs and names of devices are the same on both:
 //! [`prog::Network`](crate::prog::Network).

@@ -7,7 +7,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::{
-    packet::{Frame, Mac, Transport},
+    packet::{Frame, Transport},
     prog::{
         Expect,
         Network::{self, A, B, C, N, U},
@@ -218,12 +218,15 @@ pub fn rules_and_narrow_routes<S: Stage>(scene: &mut S) {
             ),
         ],
     );
-    let from_n = |frame: &Frame, mac: Mac| {
-        frame
-            .clone()
-            .vlan(N.vid())
-            .to_mac(mac)
-            .from_mac(N.host_mac())
+    // Of N's own host: under rules a source must have its way back to N.
+    let from_n = |frame: &Frame| {
+        let frame = frame.clone().vlan(N.vid());
+        let frame = frame.to_mac(N.gateway_mac()).from_mac(N.host_mac());
+        if frame.is_ipv4() {
+            frame.from4(N.v4(10))
+        } else {
+            frame.from6(N.v6(0x10))
+        }
     };
     rule(
         scene,
@@ -234,13 +237,13 @@ pub fn rules_and_narrow_routes<S: Stage>(scene: &mut S) {
             row(
                 94,
                 "rule by iif, no",
-                from_n(&plain4, N.gateway_mac()),
+                from_n(&plain4),
                 forward(N, B).by_router(),
             ),
             row(
                 94,
                 "rule by iif, IPv6, no",
-                from_n(&plain6, N.gateway_mac()),
+                from_n(&plain6),
                 forward(N, B).by_router(),
             ),
         ],

@@ -1,0 +1,232 @@
+//! Two arms' outputs, compared as design.md section 10 says: number of frames,
+//! L2 header with VID, PCP and DEI, the IP packet's bytes.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::{arm::Seen, differences::Difference, world::World};
+use crate::packet::Decoded;
+
+const IPV4: [u8; 2] = [0x08, 0x00];
+const IPV6: [u8; 2] = [0x86, 0xdd];
+
+/// Offset of the IP header, if there is one.
+fn network_offset(frame: &[u8]) -> Option<usize> {
+    let at = if frame.get(12..14) == Some(&[0x81, 0x00]) {
+        18
+    } else {
+        14
+    };
+    let kind = frame.get(at - 2..at)?;
+    (kind == IPV4 || kind == IPV6).then_some(at)
+}
+
+/// Source and destination of a frame's packet.
+#[must_use]
+pub fn addresses(frame: &[u8]) -> Option<(IpAddr, IpAddr)> {
+    let at = network_offset(frame)?;
+    let packet = frame.get(at..)?;
+    if frame.get(at - 2..at) == Some(&IPV4) {
+        let word = |at: usize| -> Option<[u8; 4]> { packet.get(at..at + 4)?.try_into().ok() };
+        Some((
+            Ipv4Addr::from(word(12)?).into(),
+            Ipv4Addr::from(word(16)?).into(),
+        ))
+    } else {
+        let word = |at: usize| -> Option<[u8; 16]> { packet.get(at..at + 16)?.try_into().ok() };
+        Some((
+            Ipv6Addr::from(word(8)?).into(),
+            Ipv6Addr::from(word(24)?).into(),
+        ))
+    }
+}
+
+/// Who sent these frames: what comes out from anybody else is the router's own.
+#[must_use]
+pub fn senders(inputs: &[Vec<u8>]) -> Vec<IpAddr> {
+    let senders = inputs.iter().filter_map(|input| addresses(input));
+    senders.map(|(from, _)| from).collect()
+}
+
+/// A frame with what is not compared taken out, and what that was.
+#[must_use]
+pub fn normal(frame: &[u8], senders: &[IpAddr]) -> (Vec<u8>, Vec<Difference>) {
+    let mut out = frame.to_vec();
+    let mut left_out = Vec::new();
+    let Some(at) = network_offset(frame) else {
+        return (out, left_out);
+    };
+    let v4 = frame[at - 2..at] == IPV4;
+    let length = if v4 { at + 2 } else { at + 4 };
+    if let Some(bytes) = frame.get(length..length + 2) {
+        let fixed = if v4 { 0 } else { 40 };
+        let packet = usize::from(u16::from_be_bytes([bytes[0], bytes[1]])) + fixed;
+        if out.len() > at + packet {
+            out.truncate(at + packet);
+            left_out.push(Difference::Padding);
+        }
+    }
+    if v4
+        && out.len() >= at + 20
+        && addresses(frame).is_some_and(|(from, _)| !senders.contains(&from))
+    {
+        out[at + 4..at + 6].fill(0);
+        out[at + 10..at + 12].fill(0);
+        left_out.push(Difference::RouterId);
+    }
+    (out, left_out)
+}
+
+/// What the arms' outputs came to.
+#[derive(Debug, Default)]
+pub struct Comparison {
+    /// What differs and may not.
+    pub wrong: Vec<String>,
+    /// What differs and may.
+    pub allowed: Vec<Difference>,
+}
+
+/// Compares the outputs of the two arms.
+#[must_use]
+pub fn compare(on: &Seen, off: &Seen, senders: &[IpAddr]) -> Comparison {
+    let mut result = Comparison::default();
+    let (on_frames, off_frames) = (normal_frames(on, senders), normal_frames(off, senders));
+    for ((_, on_raw), (_, off_raw)) in on.frames.iter().zip(&off.frames) {
+        if on_raw == off_raw {
+            continue;
+        }
+        // Only what really differed is told.
+        let (on, left_out) = normal(on_raw, senders);
+        let (off, also) = normal(off_raw, senders);
+        if on == off {
+            let both = left_out.iter().chain(&also).copied();
+            result
+                .allowed
+                .extend(both.filter(|difference| match difference {
+                    Difference::Padding => on_raw.len() != off_raw.len(),
+                    _ => left_out.contains(difference),
+                }));
+        }
+    }
+    result.allowed.sort();
+    result.allowed.dedup();
+    if on.questions != off.questions {
+        result.allowed.push(Difference::Questions);
+    }
+    let sorted = |frames: &[(usize, Vec<u8>)]| {
+        let mut frames = frames.to_vec();
+        frames.sort();
+        frames
+    };
+    let (on_sorted, off_sorted) = (sorted(&on_frames), sorted(&off_frames));
+    if on_sorted == off_sorted {
+        if by_wire(&on_frames) != by_wire(&off_frames) {
+            result.allowed.push(Difference::Order);
+        }
+        return result;
+    }
+    let only = |these: &[(usize, Vec<u8>)], those: &[(usize, Vec<u8>)]| {
+        let mut those = those.to_vec();
+        let mut only = Vec::new();
+        for frame in these {
+            match those.iter().position(|other| other == frame) {
+                Some(place) => drop(those.swap_remove(place)),
+                None => only.push(frame.clone()),
+            }
+        }
+        only
+    };
+    for (arm, frames) in [
+        ("on ", only(&on_sorted, &off_sorted)),
+        ("off", only(&off_sorted, &on_sorted)),
+    ] {
+        for (wire, frame) in frames {
+            result.wrong.push(format!(
+                "only with XDP {arm}: wire{wire}: {}",
+                describe(&frame)
+            ));
+        }
+    }
+    result
+}
+
+fn normal_frames(seen: &Seen, senders: &[IpAddr]) -> Vec<(usize, Vec<u8>)> {
+    let frames = seen.frames.iter();
+    frames
+        .map(|(wire, frame)| (*wire, normal(frame, senders).0))
+        .collect()
+}
+
+/// Stable: the order within a wire stays.
+fn by_wire(frames: &[(usize, Vec<u8>)]) -> Vec<(usize, Vec<u8>)> {
+    let mut frames = frames.to_vec();
+    frames.sort_by_key(|(wire, _)| *wire);
+    frames
+}
+
+/// I4, I6 and I7 for what came out of one arm.
+#[must_use]
+pub fn invariants(world: World, input: &[u8], seen: &Seen) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let sent = Decoded::read(input);
+    for (wire, frame) in &seen.frames {
+        let vid = match frame.get(12..16) {
+            Some([0x81, 0x00, high, low]) => u16::from_be_bytes([high & 0x0f, *low]),
+            _ => 0,
+        };
+        if !world.vids(*wire).contains(&vid) {
+            wrong.push(format!("I4: VID {vid} on wire{wire}: {}", describe(frame)));
+        }
+        let Some(decoded) = Decoded::read(frame) else {
+            continue;
+        };
+        if !header_checksum_ok(frame) {
+            wrong.push(format!("I6: bad header checksum: {}", describe(frame)));
+        }
+        let Some(sent) = &sent else { continue };
+        let forwarded = (sent.from, sent.to) == (decoded.from, decoded.to);
+        if !decoded.transport_checksum_ok && (!forwarded || sent.transport_checksum_ok) {
+            wrong.push(format!("I6: bad transport checksum: {}", describe(frame)));
+        }
+        if forwarded && sent.ttl.checked_sub(1) != Some(decoded.ttl) {
+            wrong.push(format!("I7: TTL {} became {}", sent.ttl, decoded.ttl));
+        }
+    }
+    wrong
+}
+
+/// The checksum over an IPv4 header as it is: [`Decoded`] makes it anew, and
+/// leaves the reserved flag out.
+fn header_checksum_ok(frame: &[u8]) -> bool {
+    let header = network_offset(frame).and_then(|at| {
+        let words = usize::from(frame.get(at)? & 0x0f);
+        (frame.get(at - 2..at)? == IPV4).then(|| frame.get(at..at + words * 4))?
+    });
+    header.is_none_or(|header| {
+        let sum = etherparse::checksum::Sum16BitWords::new().add_slice(header);
+        sum.ones_complement() == 0
+    })
+}
+
+/// Whether a frame of the output is the input, forwarded.
+#[must_use]
+pub fn was_forwarded(input: &[u8], seen: &Seen) -> bool {
+    let input = addresses(input);
+    input.is_some()
+        && seen
+            .frames
+            .iter()
+            .any(|(_, frame)| addresses(frame) == input)
+}
+
+/// A frame in words and in hex.
+#[must_use]
+pub fn describe(frame: &[u8]) -> String {
+    let mut text = format!("{} bytes", frame.len());
+    if let Some(decoded) = Decoded::read(frame) {
+        text += &format!(" {decoded}");
+    }
+    for byte in frame.iter().take(64) {
+        text += &format!(" {byte:02x}");
+    }
+    text
+}

@@ -1,0 +1,78 @@
+//! What may differ between the arms, and why: the one list. Every other
+//! difference is a bug.
+
+use std::{collections::BTreeMap, fmt};
+
+/// A difference that is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Difference {
+    /// Bytes behind the IP packet.
+    Padding,
+    /// The IP id of a packet that the router made itself.
+    RouterId,
+    /// Frames of one row came out in another order.
+    Order,
+    /// Questions that the router asks of its own accord.
+    Questions,
+    /// The leg among equal ECMP legs.
+    Leg,
+}
+
+impl Difference {
+    /// Why it is allowed.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Padding => {
+                "the kernel trims a frame to its packet; XDP leaves Ethernet's padding, which \
+                 every receiver trims"
+            }
+            Self::RouterId => "two kernels number their own packets by a secret of their own",
+            Self::Order => "a packet that took the kernel's path, and one that XDP forwarded",
+            Self::Questions => {
+                "who asks for a neighbour, and when, is the neighbour tables' matter"
+            }
+            Self::Leg => {
+                "the choice among equal legs is keyed by a secret of each network namespace; \
+                 shares and stickiness are compared"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Padding => "padding behind the packet",
+            Self::RouterId => "IP ids of the router's own packets",
+            Self::Order => "order",
+            Self::Questions => "the router's own questions",
+            Self::Leg => "the leg among equal ones",
+        })
+    }
+}
+
+/// Allowed differences that occurred: how often, and where first.
+#[derive(Clone, Debug, Default)]
+pub struct Differences(BTreeMap<Difference, (usize, String)>);
+
+impl Differences {
+    /// Notes one.
+    pub fn note(&mut self, difference: Difference, place: &str) {
+        let (count, _) = self
+            .0
+            .entry(difference)
+            .or_insert_with(|| (0, place.to_owned()));
+        *count += 1;
+    }
+
+    /// One line each.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|(difference, (count, place))| {
+            format!(
+                "allowed difference: {difference}, {count} times, first at {place}: {}",
+                difference.reason()
+            )
+        })
+    }
+}

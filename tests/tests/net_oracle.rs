@@ -1,0 +1,98 @@
+//! Output with XDP = output without: the conformance tables on a wire, by the
+//! real daemon.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use router_tests::{
+    oracle::Twin,
+    tables::{Table, a_l2_vlan, b_ipv4, c_ipv6, disagreements, e_mtu, f_fib},
+};
+
+/// One pair of twins at a time: there are two CPUs.
+static ONE: Mutex<()> = Mutex::new(());
+
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Tables that change nothing, or nothing that stays.
+const PLAIN: &[(&str, Table<Twin>)] = &[
+    (
+        "networks_reach_each_other",
+        a_l2_vlan::networks_reach_each_other,
+    ),
+    ("unknown_vids", a_l2_vlan::unknown_vids),
+    ("priority_tags", a_l2_vlan::priority_tags),
+    ("stacked_tags", a_l2_vlan::stacked_tags),
+    ("macs", a_l2_vlan::macs),
+    ("other_protocols", a_l2_vlan::other_protocols),
+    ("matched_by_vid_alone", a_l2_vlan::matched_by_vid_alone),
+    ("ipv4::time_to_live", b_ipv4::time_to_live),
+    ("ipv4::checksum_corners", b_ipv4::checksum_corners),
+    ("ipv4::broken_headers", b_ipv4::broken_headers),
+    ("ipv4::trailers", b_ipv4::trailers),
+    ("ipv4::options_and_fragments", b_ipv4::options_and_fragments),
+    ("ipv4::martians", b_ipv4::martians),
+    ("ipv4::gateway_addresses", b_ipv4::gateway_addresses),
+    ("ipv6::class_and_flow_label", c_ipv6::class_and_flow_label),
+    ("ipv6::hop_limit", c_ipv6::hop_limit),
+    ("ipv6::addresses", c_ipv6::addresses),
+    ("ipv6::extension_headers", c_ipv6::extension_headers),
+    ("ipv6::broken_headers", c_ipv6::broken_headers),
+    ("ipv6::icmpv6", c_ipv6::icmpv6),
+    ("ipv6::transports", c_ipv6::transports),
+    ("tags_do_not_count", e_mtu::tags_do_not_count),
+    ("long_trailers", disagreements::long_trailers),
+];
+
+/// Tables that change routes, links or sysctls. Rules come last: a namespace
+/// that once had one validates sources more strictly for ever.
+const CHANGING: &[(&str, Table<Twin>)] = &[
+    ("same_network", a_l2_vlan::same_network),
+    ("ingress_down", a_l2_vlan::ingress_down),
+    ("ipv4::as_the_kernel", b_ipv4::as_the_kernel),
+    ("device_mtu", e_mtu::device_mtu),
+    ("route_mtu", e_mtu::route_mtu),
+    ("route_types", f_fib::route_types),
+    ("neighbours", f_fib::neighbours),
+    ("longest_match", f_fib::longest_match),
+    ("next_hops_of_other_kinds", f_fib::next_hops_of_other_kinds),
+    ("ipv4_forwarding", disagreements::ipv4_forwarding),
+    ("ipv6_forwarding", disagreements::ipv6_forwarding),
+    ("ipv6_disabled", disagreements::ipv6_disabled),
+    ("local_sources", disagreements::local_sources),
+    ("spoofed_sources", disagreements::spoofed_sources),
+    (
+        "sources_under_custom_rules",
+        disagreements::sources_under_custom_rules,
+    ),
+    (
+        "way_back_by_iif_rules",
+        disagreements::way_back_by_iif_rules,
+    ),
+    ("rules_and_narrow_routes", f_fib::rules_and_narrow_routes),
+    ("local_prefixes", disagreements::local_prefixes),
+];
+
+fn play(test: &str, tables: &[(&str, Table<Twin>)]) {
+    let _guard = one_at_a_time();
+    let Some(mut twin) = Twin::or_skip(test, 1500) else {
+        return;
+    };
+    for (name, table) in tables {
+        let start = std::time::Instant::now();
+        twin.play(name, *table);
+        println!("{name}: {:?}", start.elapsed());
+    }
+    twin.finish();
+}
+
+#[test]
+fn plain_tables() {
+    play("plain_tables", PLAIN);
+}
+
+#[test]
+fn changing_tables() {
+    play("changing_tables", CHANGING);
+}
