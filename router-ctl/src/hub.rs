@@ -40,7 +40,9 @@ impl Interest {
 
     const fn wants(self, what: &What) -> bool {
         match what {
-            What::State { .. } | What::Problem { .. } | What::Missed { .. } => true,
+            What::State { .. } | What::Problem { .. } | What::Overrun {} | What::Missed { .. } => {
+                true
+            }
             What::Trunk { .. } | What::Network { .. } => self.links,
             What::Route { .. } => self.routes,
             What::Neighbour { .. } => self.neighbours,

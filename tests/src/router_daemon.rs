@@ -53,7 +53,9 @@ pub struct RouterDaemon {
     instance: String,
     directory: TempDir,
     options: Vec<OsString>,
-    forbidden: Vec<String>,
+    /// The program that becomes the daemon, with its words; may be empty.
+    through: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
     child: Option<Child>,
     spawned: Instant,
 }
@@ -106,7 +108,8 @@ impl RouterDaemon {
             instance: format!("test-{}", netns::unique_suffix()),
             directory,
             options: Vec::new(),
-            forbidden: Vec::new(),
+            through: Vec::new(),
+            environment: Vec::new(),
             child: None,
             spawned: Instant::now(),
         };
@@ -122,7 +125,24 @@ impl RouterDaemon {
     /// From the next start on the daemon is without these capabilities (`bpf`,
     /// `sys_admin`, ...), though root.
     pub fn without_capabilities(&mut self, names: &[&str]) {
-        self.forbidden = names.iter().map(|name| format!("-{name}")).collect();
+        let names: Vec<String> = names.iter().map(|name| format!("-{name}")).collect();
+        let without = format!("--bounding-set={}", names.join(","));
+        if names.is_empty() {
+            self.through.clear();
+        } else {
+            self.through(["setpriv", &without]);
+        }
+    }
+
+    /// A program, with its words, that starts the daemon and becomes it, from
+    /// the next start on: `setpriv` and the like.
+    pub fn through<W: Into<OsString>>(&mut self, words: impl IntoIterator<Item = W>) {
+        self.through = words.into_iter().map(Into::into).collect();
+    }
+
+    /// A variable of the daemon's environment, from the next start on.
+    pub fn environment(&mut self, name: impl Into<OsString>, value: impl Into<OsString>) {
+        self.environment.push((name.into(), value.into()));
     }
 
     /// Writes the configuration file anew. The daemon is not told.
@@ -178,8 +198,9 @@ impl RouterDaemon {
             .append(true)
             .open(self.log())
             .context("cannot open the daemon's log")?;
-        let mut command = self.command_without(&self.forbidden);
+        let mut command = self.command_through(&self.through);
         command
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .args(["run", "--config"])
             .arg(self.config())
             .arg("--bpffs")
@@ -357,18 +378,14 @@ impl RouterDaemon {
     /// the caller's to add.
     #[must_use]
     pub fn command(&self) -> Command {
-        self.command_without(&[])
+        self.command_through(&[])
     }
 
-    fn command_without(&self, capabilities: &[String]) -> Command {
+    fn command_through(&self, through: &[OsString]) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", self.netns.display()));
-        if !capabilities.is_empty() {
-            command
-                .arg("setpriv")
-                .arg(format!("--bounding-set={}", capabilities.join(",")));
-        }
         command
+            .arg(format!("--net={}", self.netns.display()))
+            .args(through)
             .arg(&self.program)
             .args(["--instance", &self.instance, "--color", "never"])
             // Ctrl-C is for the test.

@@ -346,7 +346,7 @@ impl Client {
             )
             .cause(format!("{}: {error}", self.socket.display()))
             .help(format!(
-                "start it with `router-ctl run --instance {instance} --config /etc/router-ctl/router.toml`"
+                "start it with `router-ctl run --instance {instance}`; as a service: `systemctl start router-ctl@{instance}`"
             )),
             io::ErrorKind::PermissionDenied => Error::new(
                 Kind::NotPermitted,

@@ -65,6 +65,9 @@ pub enum What {
         /// Those that were given; packets and bytes of that time.
         verdicts: Vec<VerdictCount>,
     },
+    /// The kernel announced more than could be heard: changes of routes and
+    /// neighbours may be missing here. Everything is read anew.
+    Overrun {},
     /// The reader was too slow: so many events were thrown away.
     Missed {
         /// How many.

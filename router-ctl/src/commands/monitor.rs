@@ -165,6 +165,10 @@ fn text(what: &What) -> String {
                 .collect();
             format!("{BOLD}verdicts{BOLD:#} {}", rates.join("  "))
         }
+        What::Overrun {} => {
+            let why = "the kernel announced more than could be heard";
+            format!("{BOLD}overrun{BOLD:#} {WARN}{why}{WARN:#}")
+        }
         What::Missed { events } => {
             format!("{BOLD}missed{BOLD:#} {WARN}{events} events: read faster{WARN:#}")
         }

@@ -1,6 +1,9 @@
 //! `router-ctl run`: the daemon.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use super::globals::Globals;
 use crate::{
@@ -9,12 +12,21 @@ use crate::{
     error::Error,
 };
 
-/// Where the configuration is, if nothing else is said.
+/// Where the configuration of the default instance is, if nothing else is said.
 pub(super) const DEFAULT_CONFIG: &str = "/etc/router-ctl/router.toml";
+
+/// The same of any instance.
+pub(super) fn default_config(instance: &str) -> PathBuf {
+    match instance {
+        "default" => DEFAULT_CONFIG.into(),
+        name => Path::new("/etc/router-ctl").join(format!("{name}.toml")),
+    }
+}
 
 const EXAMPLES: &str = "\
 Examples:
   router-ctl run                                     /etc/router-ctl/router.toml
+  router-ctl run --instance lab                      /etc/router-ctl/lab.toml
   router-ctl run --config lab.toml --instance lab
   router-ctl run --trunk eth0 \\
       --network mac10=100:172.16.10.1/24,fd00:10::1/64 \\
@@ -22,14 +34,15 @@ Examples:
       --network wan=untagged \\
       --route \"10.9.0.0/16 via 172.16.10.9\"
 
-It stays in the foreground and logs to standard error. SIGTERM and SIGINT end it:
+As a service: `systemctl enable --now router-ctl@default` (or @lab). Here it stays in the
+foreground and logs to standard error. SIGTERM and SIGINT end it:
 the kernel goes on forwarding, alone. `router-ctl down` puts everything back.";
 
 /// Bring the networks up and forward between them: the daemon, in the foreground
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// The configuration [default: /etc/router-ctl/router.toml]
+    /// The configuration [default: /etc/router-ctl/router.toml, or NAME.toml of --instance NAME]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["trunks", "networks", "routes", "xdp"])]
     config: Option<PathBuf>,
     /// NIC that carries the VLANs; in place of a file
@@ -64,7 +77,11 @@ pub(super) async fn run(args: Args, globals: &Globals) -> Result<ExitCode, Error
             routes: args.routes,
         })?
     } else {
-        Loaded::load(&args.config.unwrap_or_else(|| DEFAULT_CONFIG.into()))?
+        Loaded::load(
+            &args
+                .config
+                .unwrap_or_else(|| default_config(&globals.instance)),
+        )?
     };
     let usual = daemon::Options::new(&globals.instance);
     let options = daemon::Options {

@@ -23,6 +23,7 @@ use super::{
     news::News,
     pace::Pace,
     source::{Kernel, Source as _},
+    supervisor::Supervisor,
     view::Known,
 };
 use crate::{
@@ -58,6 +59,7 @@ pub(super) struct Shared {
     dataplane: Mutex<Option<Box<dyn Dataplane>>>,
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) news: News,
+    pub(super) supervisor: Supervisor,
 }
 
 /// What the API asks of the engine, because it goes into the journal.
@@ -93,6 +95,7 @@ impl Shared {
             dataplane: Mutex::default(),
             commands,
             news: News::default(),
+            supervisor: Supervisor::default(),
         }
     }
 
@@ -260,6 +263,7 @@ impl Engine {
         let now = Instant::now();
         match heard {
             Ok(heard) => {
+                self.shared.news.heard(&heard, &self.shared.known());
                 let heed = self.follower.hear(heard, now);
                 self.heed(&heed, now);
             }
@@ -311,6 +315,7 @@ impl Engine {
             known.troubles = self.follower.problems();
             known.following = self.follower.counts().clone();
             changed |= known.rx_vlan != rx_vlan || known.map_failure.is_some();
+            self.shared.news.known(&known);
         }
         if changed {
             self.pace.want(now);
@@ -369,8 +374,10 @@ impl Engine {
     }
 
     /// Says for a while that the maps are right. Not while they are not: after
-    /// the long lease the kernel takes everything, and loses nothing.
+    /// the long lease the kernel takes everything, and loses nothing. Tells
+    /// whoever started the daemon that it lives, too.
     pub(super) fn renew_leases(&self) {
+        self.shared.supervisor.alive(&self.shared.known());
         if !self.current || !self.follower.is_current() {
             return;
         }

@@ -216,6 +216,8 @@ impl Service for Handle {
     }
 
     async fn down(&self) -> Result<(), Error> {
+        // It may take longer than a watchdog waits.
+        self.shared.supervisor.stopping();
         self.ask(Command::Down).await
     }
 }

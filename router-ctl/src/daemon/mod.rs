@@ -36,6 +36,7 @@ mod pace;
 mod retire;
 mod saved;
 mod source;
+mod supervisor;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -137,9 +138,14 @@ pub async fn run(loaded: Loaded, options: Options) -> Result<(), Error> {
 
     let outcome = start(&mut engine, &loaded, &options, &mut signals).await;
     let outcome = match outcome {
-        Ok(()) => watch::serve(&mut engine, &mut inbox, &mut signals).await,
+        Ok(()) => {
+            let shared = Arc::clone(&engine.shared);
+            shared.supervisor.ready(&shared.known());
+            watch::serve(&mut engine, &mut inbox, &mut signals).await
+        }
         Err(error) => Err(error),
     };
+    engine.shared.supervisor.stopping();
     // Answers are on their way; nobody asks any more.
     drop(stop);
     let _ = server.await;

@@ -1,6 +1,6 @@
 //! What of the daemon's state is news to whoever follows it (`monitor`).
 //!
-//! The engine says [`News::known`] after each resync and the watch loop
+//! The engine says [`News::known`] when what is known may have changed, and
 //! [`News::heard`] with what the kernel announced. Where nobody listens, neither
 //! does anything.
 
@@ -16,6 +16,7 @@ use crate::{
         model::{NetworkStatus, Problem, State, TrunkStatus},
     },
     hub::{Ear, Hub, Interest},
+    netlink::{Delta, Heard, types},
 };
 
 /// What readers were told last, and the way to tell them more.
@@ -73,6 +74,44 @@ impl News {
     }
 }
 
+impl News {
+    /// Tells what the kernel has announced of routes and neighbours.
+    pub(super) fn heard(&self, heard: &Heard, known: &Known) {
+        if !self.hub.is_heard() {
+            return;
+        }
+        let deltas = match heard {
+            Heard::Deltas(deltas) => deltas,
+            Heard::Overrun => return self.hub.say(What::Overrun {}),
+        };
+        for what in deltas.iter().flat_map(|delta| told_by_kernel(delta, known)) {
+            self.hub.say(what);
+        }
+    }
+}
+
+fn told_by_kernel(delta: &Delta, known: &Known) -> Vec<What> {
+    let routes = |route: &types::Route, gone| {
+        let shown = known.routes(std::slice::from_ref(route));
+        let what = |route| What::Route { gone, route };
+        shown.into_iter().map(what).collect()
+    };
+    let neighbour = |neighbour: &types::Neighbour, gone| {
+        let shown = known.shows(neighbour).then(|| What::Neighbour {
+            gone,
+            neighbour: known.neighbour(neighbour),
+        });
+        shown.into_iter().collect()
+    };
+    match delta {
+        Delta::Route { route, .. } => routes(route, false),
+        Delta::RouteGone(route) => routes(route, true),
+        Delta::Neighbour(new) => neighbour(new, false),
+        Delta::NeighbourGone(old) => neighbour(old, true),
+        _ => Vec::new(),
+    }
+}
+
 /// Links first, then what they do to the daemon's health.
 fn news(before: &Told, now: &Told) -> Vec<What> {
     let mut news = Vec::new();
@@ -121,7 +160,13 @@ fn news(before: &Told, now: &Told) -> Vec<What> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use router_common::wire::IfIndex;
+
+    use super::{
+        super::tests::{LAN, known},
+        *,
+    };
+    use crate::netlink::types::NeighbourState;
 
     fn told(state: State, problems: &[&str], networks: &[(&str, &str)]) -> Told {
         Told {
@@ -202,5 +247,78 @@ mod tests {
                 state: State::Forwarding
             }
         );
+    }
+
+    #[test]
+    fn what_the_kernel_announces_is_told_where_it_concerns_the_networks() {
+        let known = known();
+        let neighbour = |device, state| {
+            Delta::Neighbour(types::Neighbour {
+                ifindex: device,
+                address: "10.0.0.9".parse().unwrap(),
+                mac: None,
+                state,
+                flags: types::NeighbourFlags::default(),
+            })
+        };
+        let failed = neighbour(LAN, NeighbourState::Failed);
+        let failed = told_by_kernel(&failed, &known);
+        let [
+            What::Neighbour {
+                gone: false,
+                neighbour: told,
+            },
+        ] = failed.as_slice()
+        else {
+            panic!("not a neighbour");
+        };
+        assert_eq!((&*told.network, &*told.state), ("lan", "FAILED"));
+        for other in [
+            neighbour(LAN, NeighbourState::NoArp),
+            neighbour(IfIndex::new(99), NeighbourState::Reachable),
+            Delta::Nexthop,
+        ] {
+            assert_eq!(told_by_kernel(&other, &known), [], "{other:?}");
+        }
+        let route = |table| types::Route {
+            table,
+            dst: "10.9.0.0/16".parse().unwrap(),
+            kind: types::RouteKind::Unicast,
+            from: None,
+            tos: 0,
+            protocol: 117,
+            metric: 50,
+            legs: vec![types::Leg {
+                via: None,
+                device: Some(LAN),
+            }],
+            source: None,
+            mtu: None,
+            nexthop_object: None,
+        };
+        let gone = Delta::RouteGone(route(types::TABLE_MAIN));
+        let gone = told_by_kernel(&gone, &known);
+        let [
+            What::Route {
+                gone: true,
+                route: told,
+            },
+        ] = gone.as_slice()
+        else {
+            panic!("not a route");
+        };
+        assert_eq!(told.network, "lan");
+        // The table of local addresses is not what users mean by routes.
+        let local = Delta::RouteGone(route(255));
+        assert_eq!(told_by_kernel(&local, &known), []);
+    }
+
+    #[tokio::test]
+    async fn that_something_was_not_heard_is_told() {
+        let news = News::default();
+        let known = Known::default();
+        let mut ear = news.listen(Interest::USUAL, &known);
+        news.heard(&Heard::Overrun, &known);
+        assert_eq!(ear.hear().await.unwrap().what, What::Overrun {});
     }
 }

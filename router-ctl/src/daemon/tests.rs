@@ -28,7 +28,7 @@ use crate::{
 };
 
 const TRUNK: IfIndex = IfIndex::new(2);
-const LAN: IfIndex = IfIndex::new(10);
+pub(super) const LAN: IfIndex = IfIndex::new(10);
 const PROG: u32 = 42;
 
 fn config() -> Config {
@@ -83,7 +83,7 @@ fn attachment(ifindex: IfIndex, generic: bool) -> Attachment {
 }
 
 /// All is well.
-fn known() -> Known {
+pub(super) fn known() -> Known {
     let mut known = Known {
         config: config().into(),
         ready: true,

@@ -198,16 +198,20 @@ impl Known {
                 } else {
                     families.v6
                 };
-                let resolves = !matches!(
-                    neighbour.state,
-                    NeighbourState::NoArp | NeighbourState::None
-                );
-                family && resolves && filter.network.as_ref().is_none_or(named)
+                family && self.shows(neighbour) && filter.network.as_ref().is_none_or(named)
             })
             .collect();
         shown.sort_by_key(|(at, neighbour)| (*at, neighbour.address));
         let view = |(_, neighbour): (usize, &types::Neighbour)| self.neighbour(neighbour);
         shown.into_iter().map(view).collect()
+    }
+
+    /// Whether it is on one of the networks, and needs to be resolved.
+    pub(super) fn shows(&self, neighbour: &types::Neighbour) -> bool {
+        !matches!(
+            neighbour.state,
+            NeighbourState::NoArp | NeighbourState::None
+        ) && self.plan.networks.contains(&Ok(neighbour.ifindex))
     }
 
     /// One neighbour as users see it.
