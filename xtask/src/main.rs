@@ -2,6 +2,7 @@
 //! dispatches; each task is one file, and `setup` brings what a task needs.
 
 mod build;
+mod fuzz;
 mod lint;
 mod paths;
 mod process;
@@ -30,6 +31,7 @@ enum Task {
     Run(run::Args),
     Lint(lint::Args),
     Test(test::Args),
+    Fuzz(fuzz::Args),
     Vm(vm::Args),
 }
 
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Task::Run(args) => run::main(&args),
         Task::Lint(args) => lint::main(&args),
         Task::Test(args) => test::main(&args),
+        Task::Fuzz(args) => fuzz::main(&args),
         Task::Vm(args) => vm::main(&args),
     };
     result.unwrap_or_else(|error| {

@@ -294,7 +294,7 @@ fn of_the_world(random: &Random, skeleton: &Skeleton) -> Vec<Mutation> {
     let out = skeleton.to;
     let (to4, to6) = (host4(out, 11).octets(), host6(out, 11).octets());
     let header = if skeleton.six { 40 } else { 20 };
-    match random.below(20) {
+    match random.below(21) {
         0 => vec![Gone(either)],
         1 => vec![Down(either)],
         2 => vec![random.of_these(&[NoForwarding4(either), NoForwarding6(either)])],
@@ -360,6 +360,7 @@ fn of_the_world(random: &Random, skeleton: &Skeleton) -> Vec<Mutation> {
         15 => vec![random.of_these(&[Silent4(to4), Silent6(to6), NoMac4(to4), NoMac6(to6)])],
         16 => vec![NoPort(random.of_these(&[0, 1]))],
         17 => vec![TosKeepsPriority, Class(edge(random))],
+        19 => vec![Lease(random.of_these(&[0, 999, 1000, 1001, u64::MAX]))],
         18 => vec![Headroom(random.of_these(&[0, 3, 4]))],
         _ => routes(random, skeleton),
     }

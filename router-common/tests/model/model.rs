@@ -101,6 +101,8 @@ impl Judge<'_> {
                 return None;
             }
         };
+        let expired = self.world.now >= self.world.lease;
+        self.object(expired, "lease-expired");
         let net = self.network(&frame)?;
         self.object(frame.destination != net.mac, "other-mac");
         self.object(!net.up, "network-down");

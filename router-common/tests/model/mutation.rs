@@ -65,6 +65,8 @@ pub(crate) enum Mutation {
     Flip(u16, u8),
 
     // The world; a network by its number
+    /// Until when the lease is; the clock says 1000.
+    Lease(u64),
     Gone(u16),
     Down(u16),
     NoForwarding4(u16),
@@ -230,6 +232,7 @@ impl Mutation {
             }),
             Self::Local4(address) => _ = world.locals.insert(address.into()),
             Self::Local6(address) => _ = world.locals.insert(address.into()),
+            Self::Lease(until) => world.lease = until,
             Self::LocalsOverflow => world.locals_overflow = true,
             Self::Silent4(address) => _ = world.silent.insert(address.into()),
             Self::Silent6(address) => _ = world.silent.insert(address.into()),

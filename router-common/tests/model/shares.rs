@@ -7,9 +7,8 @@ use router_common::datapath::Reason;
 
 use crate::{compare::Outcome, mutation::Case};
 
-/// Reasons that no packet can have here: none is made by `route()`, and the
-/// model's daemon lives for ever.
-const NEVER: [&str; 2] = ["internal", "lease-expired"];
+/// Reasons that no packet can have here: none is made by `route()`.
+const NEVER: [&str; 1] = ["internal"];
 
 #[derive(Debug, Default)]
 pub(crate) struct Shares {

@@ -159,16 +159,15 @@ impl Tables for Maps<'_> {
         TrunkSlot::new(self.world.trunk)
     }
 
-    /// The daemon lives: the lease has tests of its own.
     fn control(&self) -> Option<Control> {
         Some(Control {
             cache_lease: 0,
-            direct_lease: u64::MAX,
+            direct_lease: self.world.lease,
         })
     }
 
     fn now(&self) -> u64 {
-        0
+        self.world.now
     }
 
     fn ingress(&self, vid: Vid) -> Option<&Ingress> {

@@ -13,6 +13,9 @@ pub(crate) struct World {
     /// Trunk whose program is asked.
     pub(crate) trunk: u8,
     pub(crate) networks: Vec<Network>,
+    /// The kernel's clock, and until when the daemon stands behind the maps.
+    pub(crate) now: u64,
+    pub(crate) lease: u64,
     /// Besides the connected ones.
     pub(crate) routes: Vec<Route>,
     /// Addresses of the namespace besides the gateways'.
@@ -129,6 +132,8 @@ impl World {
         Self {
             trunk: 0,
             networks,
+            now: 1000,
+            lease: 1001,
             routes: Vec::new(),
             locals: BTreeSet::new(),
             locals_overflow: false,

@@ -396,6 +396,10 @@ impl Content {
         match serde_json::from_str(line).ok()? {
             Line::System(system) => self.about = Some(system),
             Line::Done { id, effect, device } => {
+                // No daemon counts that far, and there must be a next one.
+                if id > u64::MAX / 2 {
+                    return None;
+                }
                 self.next_id = self.next_id.max(id + 1);
                 let device = device.map(IfIndex::new);
                 match self.entries.iter_mut().find(|entry| entry.id == id) {

@@ -17,6 +17,7 @@ pub(super) enum Item {
     RustupComponent(&'static str),
     BpfLinker,
     CargoDeny,
+    CargoFuzz,
     Typos,
     VirtmeNg,
     Busybox,
@@ -50,6 +51,8 @@ pub(super) fn missing(needs: &[Need]) -> Result<Vec<Item>> {
             Need::EbpfToolchain => ebpf_toolchain(&mut items),
             Need::Programs => programs(PROGRAMS, &mut items),
             Need::Lint => lint(&mut items),
+            Need::Fuzz if tools::cargo_fuzz().is_none() => items.push(Item::CargoFuzz),
+            Need::Fuzz => {}
             Need::Vm(kernel) => vm(*kernel, &mut items)?,
         }
     }
@@ -185,6 +188,10 @@ impl Item {
                 "cargo-deny {:<15} built here, about 3 min",
                 tools::CARGO_DENY
             ),
+            Self::CargoFuzz => format!(
+                "cargo-fuzz {:<15} built here, about 1 min",
+                tools::CARGO_FUZZ
+            ),
             Self::Typos => format!(
                 "typos {:<20} into a Python environment of ours",
                 tools::TYPOS
@@ -243,7 +250,11 @@ impl Item {
                     "  kernel {kernel}: virtual machines are set up on Debian 12 only; `cargo xtask \
                      run --kernel host` needs none"
                 ),
-                Self::RustupComponent(_) | Self::CargoDeny | Self::Typos | Self::VirtmeNg => continue,
+                Self::RustupComponent(_)
+                | Self::CargoDeny
+                | Self::CargoFuzz
+                | Self::Typos
+                | Self::VirtmeNg => continue,
             };
             if !hints.contains(&hint) {
                 hints.push(hint);
@@ -259,6 +270,7 @@ impl Item {
             Self::RustupComponent(name) => tools::rustup_component(name),
             Self::BpfLinker => tools::install_bpf_linker(),
             Self::CargoDeny => tools::install_cargo_deny(),
+            Self::CargoFuzz => tools::install_cargo_fuzz(),
             Self::Typos => tools::install_typos(),
             Self::VirtmeNg => tools::install_virtme_ng(),
             Self::Busybox => tools::install_busybox(),

@@ -22,7 +22,7 @@ use crate::step;
 pub(crate) use items::has_ebpf_clippy;
 use items::{Item, missing};
 pub(crate) use kernels::{Kernel, image as kernel_image, version as kernel_version};
-pub(crate) use tools::{busybox, cargo_deny, typos, vng_bin};
+pub(crate) use tools::{busybox, cargo_deny, cargo_fuzz, typos, vng_bin};
 
 /// Bring what building, linting and running need, and say so before
 #[derive(Debug, clap::Args)]
@@ -44,6 +44,8 @@ pub(crate) enum Need {
     Programs,
     /// rustfmt, clippy, cargo-deny, typos.
     Lint,
+    /// cargo-fuzz; fetched when it is asked for.
+    Fuzz,
     /// qemu, virtme-ng and this kernel.
     Vm(Kernel),
 }

@@ -14,6 +14,7 @@ use crate::{paths, step};
 
 pub(super) const BPF_LINKER: &str = "0.13.0";
 pub(super) const CARGO_DENY: &str = "0.20.2";
+pub(super) const CARGO_FUZZ: &str = "0.13.2";
 pub(super) const TYPOS: &str = "1.52.0";
 pub(super) const VIRTME_NG: &str = "1.42";
 
@@ -38,6 +39,11 @@ pub(super) fn install_cargo_deny() -> Result<()> {
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
     step::quiet("building cargo-deny", &mut command)
+}
+
+pub(super) fn install_cargo_fuzz() -> Result<()> {
+    let mut command = cargo_install("cargo-fuzz", CARGO_FUZZ)?;
+    step::quiet("building cargo-fuzz", &mut command)
 }
 
 fn cargo_install(name: &str, version: &str) -> Result<Command> {
@@ -68,6 +74,10 @@ pub(super) fn rustup_component(name: &str) -> Result<()> {
 
 pub(crate) fn cargo_deny() -> Option<PathBuf> {
     ours_or_path(dirs::tools_bin().ok()?.join("cargo-deny"), "cargo-deny")
+}
+
+pub(crate) fn cargo_fuzz() -> Option<PathBuf> {
+    ours_or_path(dirs::tools_bin().ok()?.join("cargo-fuzz"), "cargo-fuzz")
 }
 
 pub(crate) fn typos() -> Option<PathBuf> {
