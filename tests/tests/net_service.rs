@@ -140,6 +140,27 @@ fn systemd_is_told_how_it_goes() -> Result<()> {
     lab.router().sysctl("ipv4/ip_forward", "1")?;
     manager.until("STATUS=forwarding")?;
 
+    // A reload, as `systemctl reload` asks for it: from one to the other.
+    daemon.write_config(&lab.config(&[0], ""))?;
+    daemon.call(&["config", "apply"])?;
+    let lines = manager.until("READY=1")?;
+    let reloading = lines.iter().position(|line| line == "RELOADING=1");
+    let ready = lines.iter().position(|line| line == "READY=1");
+    ensure!(reloading.is_some() && reloading < ready, "{lines:?}");
+    ensure!(
+        lines.iter().any(|line| line.starts_with("MONOTONIC_USEC=")),
+        "{lines:?}"
+    );
+    ensure!(
+        lines.contains(&"STATUS=forwarding, 1 network".to_owned()),
+        "{lines:?}"
+    );
+    // One that is refused ends in the same way.
+    daemon.write_config("nonsense")?;
+    ensure!(!daemon.output(&["config", "apply"])?.status.success());
+    let lines = manager.until("READY=1")?;
+    ensure!(lines.iter().any(|line| line == "RELOADING=1"), "{lines:?}");
+
     daemon.terminate()?;
     let last = manager.told(Duration::from_millis(500));
     ensure!(last.iter().any(|line| line == "STOPPING=1"), "{last:?}");

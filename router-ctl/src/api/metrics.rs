@@ -1,7 +1,7 @@
 //! `/metrics`: counters as OpenMetrics text. No per-address labels: a scan
 //! must not make series.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use prometheus_client::{
     collector::Collector,
@@ -10,15 +10,19 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::model::Status;
+use super::model::{Neighbour, Status};
 
 /// What [`encode`] makes.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The text of a snapshot.
-pub(super) fn encode(status: Status) -> String {
+pub(super) fn encode(status: Status, neighbours: &[Neighbour]) -> String {
+    let mut states = BTreeMap::new();
+    for neighbour in neighbours {
+        *states.entry(neighbour.state.to_lowercase()).or_default() += 1;
+    }
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Snapshot(status)));
+    registry.register_collector(Box::new(Snapshot { status, states }));
     let mut text = String::new();
     // Writing into a string does not fail.
     let _ = encode_text(&mut text, &registry);
@@ -28,11 +32,15 @@ pub(super) fn encode(status: Status) -> String {
 /// The daemon keeps its counters in the program's maps: a scrape shows them as
 /// they were a moment ago, there is nothing to count here.
 #[derive(Debug)]
-struct Snapshot(Status);
+struct Snapshot {
+    status: Status,
+    /// Neighbours, by their state.
+    states: BTreeMap<String, u64>,
+}
 
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let status = &self.0;
+        let status = &self.status;
         let pairs = &status.stats.pairs;
         counters(
             &mut encoder,
@@ -88,6 +96,14 @@ impl Collector for Snapshot {
         )?;
         let successful = u64::from(status.config_state.last_apply_successful);
         ConstGauge::new(successful).encode(gauge)?;
+        gauges(
+            &mut encoder,
+            "routerctl_neighbours",
+            "Neighbours on the networks, by the kernel's state of them",
+            self.states
+                .iter()
+                .map(|(state, count)| ([("state", &**state)], *count)),
+        )?;
         infos(
             &mut encoder,
             "routerctl_xdp_info",
@@ -131,9 +147,18 @@ fn infos<'a, const N: usize>(
     help: &str,
     series: impl Iterator<Item = [(&'a str, &'a str); N]>,
 ) -> fmt::Result {
+    gauges(encoder, name, help, series.map(|labels| (labels, 1)))
+}
+
+fn gauges<'a, const N: usize>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    series: impl Iterator<Item = ([(&'a str, &'a str); N], u64)>,
+) -> fmt::Result {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-    for labels in series {
-        ConstGauge::new(1u64).encode(family.encode_family(&labels)?)?;
+    for (labels, value) in series {
+        ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
     }
     Ok(())
 }

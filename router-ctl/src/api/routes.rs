@@ -179,7 +179,12 @@ async fn down<S: Service>(
 }
 
 async fn metrics<S: Service>(State(service): State<Arc<S>>) -> Result<Response, Refusal> {
-    let text = metrics::encode(service.status().await?);
+    let all = NeighbourFilter {
+        families: RouteFilter { v4: true, v6: true },
+        network: None,
+    };
+    let neighbours = service.neighbours(all).await?;
+    let text = metrics::encode(service.status().await?, &neighbours);
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }
 

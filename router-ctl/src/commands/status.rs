@@ -115,7 +115,8 @@ fn lines(status: &Status, verbose: bool) -> Vec<String> {
     labelled("Networks", &mut std::iter::once(networks(status)));
     labelled("Fast", &mut std::iter::once(fast(&status.stats)));
     labelled("Dropped", &mut dropped(&status.stats).into_iter());
-    labelled("Config", &mut config_notes(status).into_iter());
+    let file = status.config.iter().filter(|_| verbose).cloned();
+    labelled("Config", &mut file.chain(config_notes(status)));
     for problem in &status.problems {
         let mut text = format!("{WARN}{}{WARN:#}", problem.message);
         if let Some(help) = &problem.help {

@@ -32,7 +32,9 @@ impl Loaded {
     pub fn load(path: &Path) -> Result<Self, Error> {
         let text = read(path)?;
         let mut loaded = Self::parse(&path.display().to_string(), &text)?;
-        loaded.config.source = Some(path.to_owned());
+        // The daemon says where it is to those who are in another directory.
+        let absolute = std::path::absolute(path);
+        loaded.config.source = Some(absolute.unwrap_or_else(|_| path.to_owned()));
         Ok(loaded)
     }
 

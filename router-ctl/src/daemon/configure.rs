@@ -52,6 +52,17 @@ pub(super) enum Request {
     Expire(u64),
 }
 
+impl Request {
+    /// Whether it may put another configuration into force.
+    pub(super) const fn acts(self) -> bool {
+        match self {
+            Self::Apply(wanted) => !wanted.dry_run,
+            Self::Rollback | Self::Expire(_) => true,
+            Self::Confirm => false,
+        }
+    }
+}
+
 /// What there is to say of the configuration.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ConfigNotes {

@@ -52,6 +52,16 @@ impl Supervisor {
         }
     }
 
+    /// Another configuration is about to be put into force; [`Self::ready`] is
+    /// to follow, whether it came through or not.
+    pub(super) fn reloading(&self) {
+        // systemd 253 and later wants to know when.
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => self.tell(&[NotifyState::Reloading, now]),
+            Err(_) => self.tell(&[NotifyState::Reloading]),
+        }
+    }
+
     /// The daemon is about to end: from now on there is no watchdog.
     pub(super) fn stopping(&self) {
         if self.ready.swap(false, Ordering::Relaxed) {
@@ -77,7 +87,10 @@ fn status(known: &Known) -> String {
         State::Degraded => "degraded",
     };
     match health.problems.as_slice() {
-        [] => format!("{state}, {} networks", known.config.networks.len()),
+        [] => match known.config.networks.len() {
+            1 => format!("{state}, 1 network"),
+            all => format!("{state}, {all} networks"),
+        },
         [only] => format!("{state}: {}", only.message),
         [first, more @ ..] => format!("{state}: {}, and {} more", first.message, more.len()),
     }

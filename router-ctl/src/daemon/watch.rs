@@ -74,7 +74,14 @@ async fn obey(engine: &mut Engine, command: Command) -> Option<Result<(), Error>
             None
         }
         Command::Configure(request, answer) => {
+            let shared = std::sync::Arc::clone(&engine.shared);
+            if request.acts() {
+                shared.supervisor.reloading();
+            }
             let done = engine.configure(request).await;
+            if request.acts() {
+                shared.supervisor.ready(&shared.known());
+            }
             let _ = answer.send(done);
             None
         }

@@ -10,6 +10,7 @@ mod manual;
 mod monitor;
 mod offline;
 mod schema;
+mod terminal;
 mod twin;
 
 use assert_cmd::Command;

@@ -31,6 +31,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("bpftool", "bpftool"),
     ("modprobe", "kmod"),
     ("nsenter", "util-linux"),
+    ("tmux", "tmux"),
 ];
 
 /// Packages for a rustc that compiles eBPF objects and the LLVM its linker is

@@ -117,6 +117,8 @@ fn host() -> Result<Row> {
 /// Documentation tests, and the tests/ directories of the crates whose tests
 /// need nothing of the kernel.
 fn integration() -> Result<Row> {
+    // What people see is tested in a terminal that tmux plays.
+    setup::ensure(&[Need::Programs])?;
     let mut row = cargo_test("documentation", &["--doc"], Way::Plain)?;
     let packages = ["-p", "router-common", "-p", "router-ctl", "--test", "*"];
     row += cargo_test("integration", &packages, Way::Plain)?;
