@@ -5,6 +5,7 @@ mod egress;
 mod ingress;
 mod numbering;
 mod place;
+mod scale;
 
 use std::net::IpAddr;
 
