@@ -14,6 +14,9 @@
 //! Invariant: between resyncs nothing is dumped unless the kernel has announced
 //! a change that calls for it.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     net::IpAddr,

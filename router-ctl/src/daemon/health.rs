@@ -6,7 +6,10 @@ use super::view::Known;
 use crate::{
     api::model::{Problem, State},
     config::{Config, Network, StaticRoute, Trunk, XdpMode},
-    netlink::types::Link,
+    netlink::{
+        Index,
+        types::{Link, XdpAttachment},
+    },
     reconcile::Absence,
 };
 
@@ -20,13 +23,14 @@ pub(super) struct Health {
 /// Judges what is known.
 pub(super) fn judge(config: &Config, known: &Known) -> Health {
     let mut problems = Vec::new();
+    let index = Index::of(&known.kernel.tables);
     for (at, trunk) in config.trunks.iter().enumerate() {
-        judge_trunk(at, trunk, known, &mut problems);
+        judge_trunk(at, trunk, known, &index, &mut problems);
     }
     let mut waiting = false;
     for (network, place) in config.networks.iter().zip(&known.plan.networks) {
         match place {
-            Ok(device) => waiting |= judge_network(network, *device, known, &mut problems),
+            Ok(device) => waiting |= judge_network(network, *device, &index, &mut problems),
             // Said of the trunk.
             Err(Absence::TrunkMissing | Absence::Changing) => {}
             Err(absence) => problems.push(absent(network, absence)),
@@ -57,10 +61,16 @@ fn problem(message: String, help: Option<String>) -> Problem {
     Problem { message, help }
 }
 
-fn judge_trunk(at: usize, trunk: &Trunk, known: &Known, problems: &mut Vec<Problem>) {
+fn judge_trunk(
+    at: usize,
+    trunk: &Trunk,
+    known: &Known,
+    index: &Index<'_>,
+    problems: &mut Vec<Problem>,
+) {
     let name = &trunk.interface;
     let restart = || Some("restart the daemon (`router-ctl run`)".to_owned());
-    let Some(link) = known.kernel.tables.link(name) else {
+    let Some(link) = index.link(name) else {
         problems.push(problem(format!("trunk {name} is missing"), restart()));
         return;
     };
@@ -87,12 +97,32 @@ fn judge_trunk(at: usize, trunk: &Trunk, known: &Known, problems: &mut Vec<Probl
             Some(format!("ethtool -K {name} rxvlan off")),
         ));
     }
+    if let Some(peer) = deaf_peer(link, index)
+        && matches!(link.xdp, Some(xdp) if xdp.mode == XdpAttachment::Native)
+    {
+        problems.push(problem(
+            format!(
+                "{peer}, the other end of {name}, has no XDP program: what XDP sends there is lost"
+            ),
+            Some(format!(
+                "attach a program to {peer} (one that passes everything will do), or set `xdp = \"generic\"` for {name}"
+            )),
+        ));
+    }
     if !link.promiscuous {
         problems.push(problem(
             format!("{name} is not promiscuous: it may not see frames for its networks' MACs"),
             Some(format!("ip link set {name} promisc on")),
         ));
     }
+}
+
+/// The other end of a veth, if it takes no frames from XDP. One in another
+/// network namespace cannot be seen.
+fn deaf_peer<'t>(link: &Link, index: &Index<'t>) -> Option<&'t str> {
+    let is_veth = link.kind.as_deref() == Some("veth");
+    let peer = index.link_of(link.parent.filter(|_| is_veth)?)?;
+    (peer.kind == link.kind && peer.xdp.is_none()).then_some(&*peer.name)
 }
 
 fn judge_link(what: &str, link: &Link, problems: &mut Vec<Problem>) {
@@ -111,14 +141,13 @@ fn judge_link(what: &str, link: &Link, problems: &mut Vec<Problem>) {
 fn judge_network(
     network: &Network,
     device: IfIndex,
-    known: &Known,
+    index: &Index<'_>,
     problems: &mut Vec<Problem>,
 ) -> bool {
-    let tables = &known.kernel.tables;
     if !network.vlan.is_untagged()
-        && let Some(link) = tables.link_of(device)
+        && let Some(link) = index.link_of(device)
     {
-        let trunk_up = tables
+        let trunk_up = index
             .link(&network.trunk)
             .is_some_and(|trunk| trunk.up && trunk.carrier);
         // Without the trunk it has no carrier of its own.
@@ -128,7 +157,7 @@ fn judge_network(
     }
     let mut waiting = false;
     for gateway in &network.gateways {
-        let address = tables
+        let address = index
             .addresses_of(device)
             .find(|address| address.address == *gateway);
         match address {
@@ -173,13 +202,24 @@ fn absent(network: &Network, absence: &Absence) -> Problem {
 
 fn judge_forwarding(config: &Config, known: &Known, problems: &mut Vec<Problem>) {
     let forwarding = &known.kernel.forwarding;
+    let placed = || {
+        let networks = config.networks.iter().zip(&known.plan.networks);
+        networks.filter_map(|(network, place)| {
+            let interface = forwarding.interfaces.get(place.as_ref().ok()?)?;
+            Some((network, interface))
+        })
+    };
+    // Each interface has its own, which this one switches together.
+    let v4_off = !forwarding.v4 && placed().all(|(_, interface)| !interface.v4);
+    if v4_off && placed().next().is_some() {
+        problems.push(problem(
+            "the kernel does not forward IPv4".into(),
+            Some("sysctl -w net.ipv4.ip_forward=1".into()),
+        ));
+    }
     let mut v6_off = false;
-    for (network, place) in config.networks.iter().zip(&known.plan.networks) {
-        let Ok(device) = place else { continue };
-        let Some(interface) = forwarding.interfaces.get(device) else {
-            continue;
-        };
-        if !interface.v4 {
+    for (network, interface) in placed() {
+        if !interface.v4 && !v4_off {
             problems.push(problem(
                 format!("the kernel does not forward IPv4 of {}", network.name),
                 Some(format!(

@@ -29,6 +29,7 @@ use crate::{
 
 const TRUNK: IfIndex = IfIndex::new(2);
 pub(super) const LAN: IfIndex = IfIndex::new(10);
+const PEER: IfIndex = IfIndex::new(11);
 const PROG: u32 = 42;
 
 fn config() -> Config {
@@ -113,6 +114,7 @@ pub(super) fn known() -> Known {
             duplicate: false,
         })
         .into();
+    known.kernel.forwarding.v4 = true;
     known.kernel.forwarding.v6 = true;
     known.kernel.forwarding.interfaces.insert(
         LAN,
@@ -220,6 +222,39 @@ fn every_problem_has_its_mending_command() {
             Some("sysctl -w net/ipv4/conf/eth0.100/forwarding=1"),
         ),
         (
+            |k| {
+                k.kernel.forwarding.v4 = false;
+                k.kernel.forwarding.interfaces.get_mut(&LAN).unwrap().v4 = false;
+            },
+            "the kernel does not forward IPv4",
+            Some("sysctl -w net.ipv4.ip_forward=1"),
+        ),
+        (
+            |k| {
+                k.kernel.tables.links[0].kind = Some("veth".into());
+                k.kernel.tables.links[0].parent = Some(PEER);
+                k.kernel.tables.links.push(Link {
+                    kind: Some("veth".into()),
+                    ..link(PEER, "far")
+                });
+            },
+            "far, the other end of eth0, has no XDP program: what XDP sends there is lost",
+            Some(
+                "attach a program to far (one that passes everything will do), or set \
+                 `xdp = \"generic\"` for eth0",
+            ),
+        ),
+        (
+            |k| {
+                k.troubles = vec![crate::api::model::Problem {
+                    message: "the kernel's tables cannot be read: no".into(),
+                    help: None,
+                }];
+            },
+            "the kernel's tables cannot be read: no",
+            None,
+        ),
+        (
             |k| k.kernel.forwarding.v6 = false,
             "the kernel does not forward IPv6",
             Some("sysctl -w net.ipv6.conf.all.forwarding=1"),
@@ -240,6 +275,35 @@ fn every_problem_has_its_mending_command() {
         assert_eq!(state, State::Degraded, "{message}");
         let expected = ((*message).to_owned(), help.map(str::to_owned));
         assert_eq!(problems, [expected]);
+    }
+}
+
+/// Per-interface forwarding is what the kernel asks; and of a peer that cannot
+/// be seen, or that has a program, there is nothing to say.
+#[test]
+fn what_is_no_problem() {
+    type Change = fn(&mut Known);
+    let fine: [Change; 3] = [
+        |k| k.kernel.forwarding.v4 = false,
+        |k| {
+            k.kernel.tables.links[0].kind = Some("veth".into());
+            k.kernel.tables.links[0].parent_elsewhere = true;
+        },
+        |k| {
+            k.kernel.tables.links[0].kind = Some("veth".into());
+            k.kernel.tables.links[0].parent = Some(PEER);
+            k.kernel.tables.links.push(Link {
+                kind: Some("veth".into()),
+                xdp: Some(Xdp {
+                    prog_id: 1,
+                    mode: XdpAttachment::Native,
+                }),
+                ..link(PEER, "far")
+            });
+        },
+    ];
+    for change in fine {
+        assert_eq!(judged(change), (State::Forwarding, vec![]));
     }
 }
 

@@ -22,8 +22,8 @@ use crate::{
     config::{Config, Network, XdpMode},
     dataplane::{Attachment, Counters},
     netlink::{
-        self,
-        types::{self, NeighbourState, RouteKind, TABLE_MAIN, Tables},
+        self, Index,
+        types::{self, NeighbourState, RouteKind, TABLE_MAIN},
     },
     reconcile::{self, Kernel, Numbering, Plan},
     service::NeighbourFilter,
@@ -103,38 +103,11 @@ impl Known {
     }
 
     pub(super) fn networks(&self) -> Vec<NetworkStatus> {
-        self.config
-            .networks
-            .iter()
-            .zip(&self.plan.networks)
-            .map(|(network, place)| self.network(network, place))
+        let index = Index::of(&self.kernel.tables);
+        let networks = self.config.networks.iter().zip(&self.plan.networks);
+        networks
+            .map(|(network, place)| shown(network, place, &index))
             .collect()
-    }
-
-    fn network(
-        &self,
-        network: &Network,
-        place: &Result<IfIndex, reconcile::Absence>,
-    ) -> NetworkStatus {
-        let tables = &self.kernel.tables;
-        let link = tables.link(&network.interface);
-        let trunk = tables.link(&network.trunk);
-        let up = |link: Option<&types::Link>| link.is_some_and(|link| link.up && link.carrier);
-        NetworkStatus {
-            name: network.name.clone(),
-            trunk: network.trunk.clone(),
-            vlan: vlan(network),
-            interface: network.interface.clone(),
-            ifindex: link.map(|link| link.ifindex.get()),
-            gateways: link.map_or_else(Vec::new, |link| addresses(tables, link.ifindex)),
-            mac: link.map(|link| link.mac.to_string()),
-            mtu: link.map(|link| link.mtu),
-            state: match place {
-                Err(absence) => absence.to_string(),
-                Ok(_) if up(link) && up(trunk) => "up".into(),
-                Ok(_) => "down".into(),
-            },
-        }
     }
 
     /// Trunks to which XDP can redirect: natively those where it is attached in
@@ -243,13 +216,39 @@ impl Known {
     }
 }
 
+/// A network, as it is now.
+fn shown(
+    network: &Network,
+    place: &Result<IfIndex, reconcile::Absence>,
+    index: &Index<'_>,
+) -> NetworkStatus {
+    let link = index.link(&network.interface);
+    let trunk = index.link(&network.trunk);
+    let up = |link: Option<&types::Link>| link.is_some_and(|link| link.up && link.carrier);
+    NetworkStatus {
+        name: network.name.clone(),
+        trunk: network.trunk.clone(),
+        vlan: vlan(network),
+        interface: network.interface.clone(),
+        ifindex: link.map(|link| link.ifindex.get()),
+        gateways: link.map_or_else(Vec::new, |link| addresses(index, link.ifindex)),
+        mac: link.map(|link| link.mac.to_string()),
+        mtu: link.map(|link| link.mtu),
+        state: match place {
+            Err(absence) => absence.to_string(),
+            Ok(_) if up(link) && up(trunk) => "up".into(),
+            Ok(_) => "down".into(),
+        },
+    }
+}
+
 /// 1 to 4094; `None`: untagged.
 fn vlan(network: &Network) -> Option<u16> {
     (!network.vlan.is_untagged()).then(|| network.vlan.get())
 }
 
-fn addresses(tables: &Tables, ifindex: IfIndex) -> Vec<IpNet> {
-    tables
+fn addresses(index: &Index<'_>, ifindex: IfIndex) -> Vec<IpNet> {
+    index
         .addresses_of(ifindex)
         .map(|address| address.address)
         .filter(|net| !matches!(net, IpNet::V6(net) if net.addr().is_unicast_link_local()))

@@ -15,6 +15,9 @@ use crate::reconcile::{Contents, Operation};
 pub struct MemoryDataplane {
     /// What the maps would hold.
     pub contents: Contents,
+    /// How they came to hold it.
+    #[cfg(test)]
+    pub operations: Vec<Operation>,
     /// The leases that were given last: of caches, and of everything.
     pub leases: Option<(Duration, Duration)>,
     attachments: BTreeMap<TrunkSlot, Attachment>,
@@ -22,6 +25,8 @@ pub struct MemoryDataplane {
 
 impl Dataplane for MemoryDataplane {
     fn apply(&mut self, operation: &Operation) -> Result<(), Error> {
+        #[cfg(test)]
+        self.operations.push(*operation);
         self.contents.apply(operation);
         Ok(())
     }

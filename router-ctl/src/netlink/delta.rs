@@ -160,3 +160,150 @@ impl Delta {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netlink::{
+        raw::tests::bytes,
+        types::{NeighbourState, RouteKind},
+    };
+
+    fn heard(digits: &str) -> Vec<Delta> {
+        let mut deltas = Vec::new();
+        read(&bytes(digits), &mut deltas);
+        deltas
+    }
+
+    fn one(digits: &str) -> Delta {
+        let [delta] = <[Delta; 1]>::try_from(heard(digits)).unwrap();
+        delta
+    }
+
+    /// `ip route add 10.9.0.0/16 via 10.0.0.9 mtu 1400`, then `replace` without
+    /// the MTU.
+    #[test]
+    fn routes_say_whether_they_replace() {
+        let Delta::Route { route, replaces } = one(
+            "48000000180000060e53056b826d000002100000fe0300010000000008000f00fe000000080001000a\
+             0900000c0008000800020078050000080005000a0000090800040003000000",
+        ) else {
+            panic!("no route");
+        };
+        assert_eq!((route.mtu, replaces), (Some(1400), false));
+        assert_eq!(route.dst.to_string(), "10.9.0.0/16");
+        assert_eq!(route.legs.len(), 1);
+        let Delta::Route { route, replaces } = one(
+            "3c000000180000010e53056b846d000002100000fe0300010000000008000f00fe000000080001000a\
+             090000080005000a0000090800040003000000",
+        ) else {
+            panic!("no route");
+        };
+        assert_eq!((route.mtu, replaces), (None, true));
+    }
+
+    /// `ip route add 10.8.0.0/16 nexthop via 10.0.0.9 nexthop via 10.0.0.8`
+    #[test]
+    fn legs_of_a_multipath_route() {
+        let Delta::Route { route, .. } = one(
+            "50000000180000060e53056b886d000002100000fe0300010000000008000f00fe000000080001000a\
+             080000240009001000000003000000080005000a0000091000000003000000080005000a000008",
+        ) else {
+            panic!("no route");
+        };
+        assert_eq!(route.legs.len(), 2);
+    }
+
+    /// A removed route is the one that was added, in all that is kept of it:
+    /// the broadcast route of `ip addr add` and `ip addr del`.
+    #[test]
+    fn a_route_that_goes_is_as_it_came() {
+        let rest = "02200000ff02fd030000000008000f00ff000000080001000a0001ff\
+                    080007000a0001010800040003000000";
+        let added = one(&format!("3c000000180000060000000000000000{rest}"));
+        let removed = one(&format!("3c000000190000000000000000000000{rest}"));
+        match (added, removed) {
+            (Delta::Route { route, .. }, Delta::RouteGone(gone)) => {
+                assert_eq!(route, gone);
+                assert_eq!(route.kind, RouteKind::Broadcast);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// `ip addr add 10.0.1.1/24 dev ta`
+    #[test]
+    fn an_address() {
+        let Delta::Address(address) = one(
+            "4c000000140000000e53056b7a6d00000218800003000000080001000a000101080002000a000101\
+             0700030074610000080008008000000014000600ffffffffffffffff0ff505000ff50500",
+        ) else {
+            panic!("no address");
+        };
+        assert_eq!(address.address.to_string(), "10.0.1.1/24");
+        assert_eq!(address.ifindex, IfIndex::new(3));
+    }
+
+    /// `ip rule add fwmark 1 lookup 100`
+    #[test]
+    fn a_rule() {
+        let rule = one(
+            "4c000000200000000f53056b8d6d000002000000640000010000000008000f006400000008000e00\
+             ffffffff050015000000000008000600fd7f000008000a000100000008001000ffffffff",
+        );
+        let expected = Delta::Rules {
+            v6: false,
+            custom: true,
+        };
+        assert_eq!(rule, expected);
+    }
+
+    /// `ip neigh del 10.0.0.9 dev ta`
+    #[test]
+    fn a_neighbour_fails_and_goes() {
+        let both = heard(
+            "400000001c00000000000000916d0000020000000300000020000001080001000a000009080004000000\
+             00001400030018000000180000001800000001000000\
+             400000001d0000000000000000000000020000000300000020000001080001000a000009080004000000\
+             00001400030018000000180000001800000000000000",
+        );
+        match &both[..] {
+            [Delta::Neighbour(failed), Delta::NeighbourGone(gone)] => {
+                assert_eq!(failed.state, NeighbourState::Failed);
+                assert_eq!(failed.address, gone.address);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// `ip link set tb nomaster`: the bridge has lost a port, the device is
+    /// there. And the forwarding entry that goes with it.
+    #[test]
+    fn what_a_bridge_says_of_its_ports_is_no_news_of_devices() {
+        let port = heard(
+            "5400000011000000000000000000000007000100020000004310010000000000070003007462000008000a\
+             000400000008000400dc05000005001000060000000a000100a6c7d9369a2c00000800050003000000",
+        );
+        assert_eq!(port, []);
+        let forwarding = heard(
+            "4c0000001d00000000000000000000000700000004000000800000000a000200a6c7d9369a2c0000\
+             080009000400000008000f000000000014000300000000005e0100005e01000000000000",
+        );
+        assert_eq!(forwarding, []);
+    }
+
+    /// Header of an AF_INET6 RTM_NEWLINK (`RTNLGRP_IPV6_IFINFO`).
+    #[test]
+    fn inet6_settings_are_no_news_of_devices() {
+        let settings = one("200000001000000000000000000000000a000100030000004310010000000000");
+        assert_eq!(settings, Delta::Inet6(IfIndex::new(3)));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_passed_over() {
+        // RTM_NEWADDR with an attribute that is cut short.
+        let broken = "1c000000140000000000000000000000021880000300000008000100";
+        assert_eq!(heard(broken), [Delta::Unreadable]);
+        assert_eq!(heard("ffff000014000000"), [Delta::Unreadable]);
+    }
+}

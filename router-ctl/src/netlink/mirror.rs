@@ -9,6 +9,9 @@
 //! ([`Mirror::concerns`]): a router may have a million others, and a change of
 //! one of those costs nothing but its decoding.
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::BTreeMap, net::IpAddr};
 
 use ipnet::{IpNet, Ipv4Net};
