@@ -52,3 +52,8 @@ fn api() {
 fn journal() {
     replay("journal", fuzz::journal);
 }
+
+#[test]
+fn netlink() {
+    replay("netlink", fuzz::netlink);
+}

@@ -4,9 +4,11 @@
 mod api;
 mod config;
 mod journal;
+mod netlink;
 
 pub use self::{
     api::api,
     config::{config, words},
     journal::journal,
+    netlink::netlink,
 };

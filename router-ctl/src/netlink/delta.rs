@@ -67,6 +67,15 @@ pub enum Delta {
     Unreadable,
 }
 
+/// What datagrams of the kernel's say, one behind the other: for fuzzers, which
+/// have no socket.
+#[must_use]
+pub fn announced(datagrams: &[u8]) -> Vec<Delta> {
+    let mut deltas = Vec::new();
+    read(datagrams, &mut deltas);
+    deltas
+}
+
 /// Reads a datagram of the kernel's.
 pub(super) fn read(datagram: &[u8], deltas: &mut Vec<Delta>) {
     let mut used = 0;

@@ -28,7 +28,7 @@ use rtnetlink::{
 };
 
 pub use self::{
-    delta::Delta,
+    delta::{Delta, announced},
     error::Error,
     index::{Devices, Index},
     mirror::{Due, Dump, Mirror},
