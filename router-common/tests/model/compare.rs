@@ -1,6 +1,9 @@
 //! One case through both: the packet path and the model.
 
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use router_common::datapath::{Verdict, route};
 
@@ -37,7 +40,9 @@ pub(crate) fn compare_frame(world: &World, input: &[u8]) -> Result<Outcome, Stri
     let expected = model::judge(world, input);
     let maps = Maps::of(world);
     let mut buffer = Buffer::new(input, world.headroom);
-    let verdict = route(&mut buffer, &maps);
+    // A panic is one more difference: it gets its number and its row as well.
+    let verdict = catch_unwind(AssertUnwindSafe(|| route(&mut buffer, &maps)))
+        .map_err(|_| format!("route() panicked\n  in       {}", hex(input)))?;
     let output = buffer.frame();
 
     let wrong = |what: &str| {

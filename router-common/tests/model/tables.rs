@@ -1,7 +1,10 @@
 //! A world in the layout of the maps, as the daemon would write them, and the
 //! frame in a buffer: what the packet path works on.
 
-use std::{cell::RefCell, collections::BTreeMap, net::IpAddr};
+use std::{
+    cell::{OnceCell, RefCell},
+    net::IpAddr,
+};
 
 use router_common::{
     abi::{Control, Egress, Ingress, LocalAddress, Prefix4, Prefix6, egress_flags, ingress_flags},
@@ -17,24 +20,19 @@ use crate::{
 /// The maps of a world, and its kernel behind the helper.
 pub(crate) struct Maps<'w> {
     world: &'w World,
-    ingress: BTreeMap<u16, Ingress>,
-    egress: BTreeMap<u32, Egress>,
+    /// The entry that was asked for: one frame sees no other.
+    ingress: OnceCell<Option<Ingress>>,
+    egress: OnceCell<Option<Egress>>,
     /// What the packet path asked the kernel.
     pub(crate) asked: RefCell<Vec<Question>>,
 }
 
 impl<'w> Maps<'w> {
     pub(crate) fn of(world: &'w World) -> Self {
-        let networks = world.networks.iter();
-        let here = networks.clone().filter(|net| net.trunk == world.trunk);
         Self {
             world,
-            ingress: here
-                .map(|net| (net.vid.unwrap_or(0), ingress(world, net)))
-                .collect(),
-            egress: networks
-                .map(|net| (net.device, egress(world, net)))
-                .collect(),
+            ingress: OnceCell::new(),
+            egress: OnceCell::new(),
             asked: RefCell::default(),
         }
     }
@@ -171,11 +169,22 @@ impl Tables for Maps<'_> {
     }
 
     fn ingress(&self, vid: Vid) -> Option<&Ingress> {
-        self.ingress.get(&vid.get())
+        let entry = self.ingress.get_or_init(|| {
+            let networks = self.world.networks.iter();
+            networks
+                .filter(|net| net.trunk == self.world.trunk)
+                .find(|net| net.vid.unwrap_or(0) == vid.get())
+                .map(|net| ingress(self.world, net))
+        });
+        entry.as_ref()
     }
 
     fn egress(&self, ifindex: IfIndex) -> Option<&Egress> {
-        self.egress.get(&ifindex.get())
+        let entry = self.egress.get_or_init(|| {
+            let net = self.world.network_of(ifindex.get());
+            net.map(|net| egress(self.world, net))
+        });
+        entry.as_ref()
     }
 
     fn is_local(&self, address: &LocalAddress) -> bool {
