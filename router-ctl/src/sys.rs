@@ -1,6 +1,6 @@
 //! The system calls that have no safe wrapper: ethtool's ioctl, `mount`,
 //! `statfs`, the length of a jiffy, the cookie of a network namespace, the size
-//! of a socket's buffer, and the time of this place.
+//! of a socket's buffer, the time of this place, and parts of bpf(2).
 //!
 //! Invariant: the only unsafe code of this crate. Every function here is safe
 //! to call with any argument.
@@ -8,6 +8,8 @@
     unsafe_code,
     reason = "conventions.md 7: one module for syscalls without a safe wrapper"
 )]
+
+mod bpf;
 
 use std::{
     ffi::{CStr, CString},
@@ -20,6 +22,8 @@ use std::{
     path::Path,
     time::Duration,
 };
+
+pub use self::bpf::{PinKind, detach_link, open_link, open_pin, pin, pin_kind};
 
 /// `struct ethtool_value` (include/uapi/linux/ethtool.h).
 #[repr(C)]
@@ -179,6 +183,13 @@ pub fn unmount(path: &Path) -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// Who this process acts as.
+#[must_use]
+pub fn effective_user() -> u32 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::geteuid() }
 }
 
 /// How long a jiffy is on this kernel: `TICK_NSEC`, which is what it answers as

@@ -247,18 +247,7 @@ codes! {
     /// Mend:
     /// - change the file, and `router-ctl config apply`
     NO_PREVIOUS = "RC0124";
-    /// The maps of the running XDP program have no room for it.
-    ///
-    /// They are as large as what the daemon started with needs, and a little
-    /// more.
-    ///
-    /// Causes:
-    /// - many networks, or trunks, were added at once
-    ///
-    /// Mend:
-    /// - restart the daemon: it makes larger ones, and packets are forwarded
-    ///   meanwhile
-    NO_ROOM = "RC0125";
+    // RC0125 was NO_ROOM: the maps grow.
     /// The configuration file could not be written.
     ///
     /// Causes:

@@ -50,7 +50,8 @@ codes! {
     ///
     /// Mend:
     /// - see whose it is: bpftool prog show id ID
-    /// - end it there, or detach it: ip link set NIC xdp off
+    /// - end it there, or detach it with the command that `help:` names
+    /// - or let the daemon do it: router-ctl run --takeover
     FOREIGN_PROGRAM = "RC0404";
     /// A map cannot be read or written.
     ///
@@ -63,4 +64,17 @@ codes! {
     /// - the daemon tries again by itself; `router-ctl status` says whether it
     ///   came through. If not, restart it: forwarding goes on
     MAP = "RC0405";
+    /// Something stands where the daemon pins its maps and links, and is not
+    /// its own. It is neither used nor removed.
+    ///
+    /// Causes:
+    /// - another program, or a person, pinned something below
+    ///   /sys/fs/bpf/router-ctl
+    /// - a folder there belongs to another user, or others may write it: who
+    ///   can write there decides where packets go
+    ///
+    /// Mend:
+    /// - look at what the cause names: ls -l, bpftool link show pinned FILE
+    /// - if nobody needs it, remove it with rm, and start the daemon again
+    FOREIGN_PIN = "RC0406";
 }

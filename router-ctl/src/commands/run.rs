@@ -35,8 +35,9 @@ Examples:
       --route \"10.9.0.0/16 via 172.16.10.9\"
 
 As a service: `systemctl enable --now router-ctl@default` (or @lab). Here it stays in the
-foreground and logs to standard error. SIGTERM and SIGINT end it:
-the kernel goes on forwarding, alone. `router-ctl down` puts everything back.";
+foreground and logs to standard error. SIGTERM and SIGINT end it: XDP goes on
+forwarding for `direct_lease` (60 s), and then the kernel, alone. The next start takes
+over without a gap. `router-ctl down` puts everything back.";
 
 /// Bring the networks up and forward between them: the daemon, in the foreground
 #[derive(clap::Args, Debug)]
@@ -57,9 +58,13 @@ pub(super) struct Args {
     /// How to attach to the trunks: native, generic, auto or off
     #[arg(long, value_name = "MODE", requires = "trunks")]
     xdp: Option<String>,
-    /// Mount point of the bpffs, where maps are pinned [default: /sys/fs/bpf]
+    /// Mount point of the bpffs, where maps and links are pinned [default: /sys/fs/bpf]
     #[arg(long, value_name = "DIR")]
     bpffs: Option<PathBuf>,
+    /// Detach XDP programs of others from the trunks, in place of refusing to
+    /// start
+    #[arg(long)]
+    takeover: bool,
     /// For tests on kernels without 802.1Q: any device named with `interface`
     /// may stand in for a sub-interface
     #[arg(long, hide = true)]
@@ -85,7 +90,9 @@ pub(super) async fn run(args: Args, globals: &Globals) -> Result<ExitCode, Error
     };
     let usual = daemon::Options::new(&globals.instance);
     let options = daemon::Options {
+        bpffs_named: args.bpffs.is_some(),
         bpffs: args.bpffs.unwrap_or_else(|| usual.bpffs.clone()),
+        takeover: args.takeover,
         stand_in: args.stand_in,
         verbose: globals.verbose,
         ..usual

@@ -1,115 +1,164 @@
 //! Attaching XDP to the trunks: natively or as asked for, and if not, why not
 //! in the kernel's own words.
+//!
+//! ```text
+//! recover (numbers) -> open (maps) -> maps filled -> attach_all -> settle
+//! ```
+//!
+//! Where a daemon before this one has left pins, its maps are taken over and its
+//! links are given the new program; then the numbers are its numbers, too.
 
-use std::{os::fd::AsFd as _, path::Path};
+use std::os::fd::AsFd as _;
 
 use router_common::wire::TrunkSlot;
 use tracing::{info, warn};
 
-use super::{bringup, engine::Shared, fail, host::Host, keeper::is_in_place};
+use super::{bpffs::Bpffs, bringup, engine, engine::Shared, fail, foreign, host::Host};
 use crate::{
     codes,
     config::{Config, Trunk, XdpMode},
-    dataplane::{self, Attach, Dataplane, Layout, MemoryDataplane, XdpDataplane, program_name},
+    dataplane::{self, Attach, Dataplane, Layout, MemoryDataplane, OBJECT, XdpDataplane},
     error::{Error, Kind},
     journal::Effect,
-    netlink::types::Link,
+    netlink::types::{Link, XdpAttachment},
     reconcile::Numbering,
-    sys::{self, Offload},
+    sys::Offload,
 };
 
-/// Makes the maps.
+/// The numbers for `config`, those that pinned state has given first.
+pub(super) fn numbering(config: &Config, bpffs: &Bpffs, host: &Host) -> Result<Numbering, Error> {
+    let recovered =
+        dataplane::recover(&host.pins(&bpffs.path)).map_err(|error| fail::dataplane(&error))?;
+    Ok(recovered.adapted(config))
+}
+
+/// Takes the maps over, or makes them.
 pub(super) async fn open(
     config: &Config,
     numbering: &Numbering,
-    bpffs: &Path,
+    bpffs: &Bpffs,
     host: &mut Host,
 ) -> Result<Box<dyn Dataplane>, Error> {
     if config.trunks.iter().all(|trunk| trunk.xdp == XdpMode::Off) {
+        // It may have been otherwise before.
+        let pins = |entry: &crate::journal::Entry| matches!(entry.effect, Effect::Pins { .. });
+        engine::failures(&host.undo_where(pins).await)?;
         return Ok(Box::new(MemoryDataplane::default()));
     }
-    provide_bpffs(bpffs, host).await?;
+    bpffs.provide(host).await?;
     host.perform(Effect::Pins {
-        bpffs: bpffs.to_owned(),
+        bpffs: bpffs.path.clone(),
     })
     .await?;
-    let layout = Layout {
+    let dataplane = XdpDataplane::open(layout(config, numbering, bpffs, host));
+    Ok(Box::new(
+        dataplane.map_err(|error| fail::dataplane(&error))?,
+    ))
+}
+
+fn layout(config: &Config, numbering: &Numbering, bpffs: &Bpffs, host: &Host) -> Layout {
+    let attached = numbering.slots(config);
+    let attached = attached.filter(|(_, trunk)| trunk.xdp != XdpMode::Off);
+    Layout {
         trunks: numbering.slots_needed(),
         networks: numbering.ids_needed(),
-        pins: dataplane::PinDir::new(bpffs, &host.instance).maps(),
-    };
-    let dataplane = XdpDataplane::open(layout).map_err(|error| fail::dataplane(&error))?;
-    Ok(Box::new(dataplane))
+        links: attached
+            .map(|(slot, trunk)| (slot, trunk.interface.clone()))
+            .collect(),
+        pins: host.pins(&bpffs.path),
+        object: OBJECT,
+    }
 }
 
-/// Another program on a trunk is somebody's: never detached, and said early.
-pub(super) async fn refuse_foreign_programs(config: &Config, host: &Host) -> Result<(), Error> {
-    for trunk in config
-        .trunks
-        .iter()
-        .filter(|trunk| trunk.xdp != XdpMode::Off)
-    {
-        if let Some(link) = host.link(&trunk.interface).await? {
-            refuse_foreign_program(&link)?;
+/// Attaches the program to every trunk that is to have it, and detaches it from
+/// the others. What is attached as it should be is left alone.
+pub(super) async fn attach_all(
+    shared: &Shared,
+    host: &mut Host,
+    takeover: bool,
+) -> Result<(), Error> {
+    let config = shared.config();
+    let numbering = shared.known().numbering.adapted(&config);
+    let mut trunks = Vec::new();
+    for (slot, trunk) in numbering.slots(&config) {
+        trunks.push((slot, trunk, existing(trunk, host).await?));
+    }
+    // All of them checked first: where one is refused, none is replaced.
+    for (slot, trunk, link) in &trunks {
+        if let Some(dataplane) = shared.dataplane().as_mut() {
+            match trunk.xdp {
+                XdpMode::Off => dataplane.detach(*slot),
+                _ => dataplane.load(*slot, link.mtu),
+            }
+            .map_err(|error| fail::dataplane(&error))?;
         }
     }
-    Ok(())
-}
-
-fn refuse_foreign_program(link: &Link) -> Result<(), Error> {
-    let Some(xdp) = link.xdp else { return Ok(()) };
-    let name = program_name(xdp.prog_id).unwrap_or_else(|| "unnamed".into());
-    Err(Error::new(
-        Kind::Failed,
-        codes::FOREIGN_PROGRAM,
-        format!(
-            "another XDP program is attached to {}: {name}, id {}",
-            link.name, xdp.prog_id
-        ),
-    )
-    .help(format!(
-        "see whose it is with `bpftool prog show id {}`; detach it there, or with `ip link set {} xdp off`",
-        xdp.prog_id, link.name
-    )))
-}
-
-/// Finds a bpffs at `path`, or mounts one.
-///
-/// Under `ip netns exec` the mount is seen by this mount namespace only and ends
-/// with it. In this version nothing is lost by that: the pins end with the
-/// daemon.
-async fn provide_bpffs(path: &Path, host: &mut Host) -> Result<(), Error> {
-    let found = sys::is_bpffs(path).map_err(|error| {
-        fail::io(
-            codes::BPFFS,
-            format!("there is no folder {} to find a bpffs in", path.display()),
-            &error,
-        )
-        .help("name another with --bpffs DIR")
-    })?;
-    if found {
-        return host.claim(
-            |theirs| matches!(&theirs.effect, Effect::Mount { path: other } if other == path),
-        );
-    }
-    host.perform(Effect::Mount {
-        path: path.to_owned(),
-    })
-    .await
-}
-
-/// Attaches the program to every trunk that is to have it.
-pub(super) async fn attach_all(shared: &Shared, host: &mut Host) -> Result<(), Error> {
-    let config = shared.config();
-    let numbering = shared.known().numbering.clone();
-    for (slot, trunk) in numbering.slots(&config) {
-        let link = host
-            .link(&trunk.interface)
-            .await?
-            .ok_or_else(|| bringup::no_trunk(&trunk.interface))?;
-        attach_trunk(slot, trunk, &link, shared, host).await?;
+    for (slot, trunk, link) in &trunks {
+        attach_trunk(*slot, trunk, link, shared, host, takeover).await?;
     }
     Ok(())
+}
+
+/// Attaches the program to one trunk, as the configuration says.
+pub(super) async fn attach_trunk(
+    slot: TrunkSlot,
+    trunk: &Trunk,
+    link: &Link,
+    shared: &Shared,
+    host: &mut Host,
+    takeover: bool,
+) -> Result<(), Error> {
+    if trunk.xdp == XdpMode::Off {
+        return Ok(());
+    }
+    let owned = |program| {
+        let dataplane = shared.dataplane();
+        let owned = dataplane
+            .as_ref()
+            .map(|dataplane| dataplane.is_ours(program));
+        owned.unwrap_or(Ok(false))
+    };
+    let present = match link.xdp {
+        None => None,
+        Some(xdp) => {
+            if owned(xdp.prog_id).map_err(|error| fail::dataplane(&error))? {
+                Some((xdp.prog_id, xdp.mode == XdpAttachment::Generic))
+            } else {
+                foreign::evict_or_refuse(link, takeover, host).await?;
+                None
+            }
+        }
+    };
+    let attempt = |generic| Attach {
+        slot,
+        trunk: trunk.interface.clone(),
+        ifindex: link.ifindex,
+        mtu: link.mtu,
+        generic,
+        present,
+    };
+    match trunk.xdp {
+        XdpMode::Off => Ok(()),
+        XdpMode::Native => attach(attempt(false), link, shared, host).await,
+        XdpMode::Generic => attach(attempt(true), link, shared, host).await,
+        // What a daemon before this one had to fall back to stays, so that there
+        // is no gap.
+        XdpMode::Auto if present.is_some_and(|(_, generic)| generic) => {
+            attach(attempt(true), link, shared, host).await
+        }
+        XdpMode::Auto => match attach(attempt(false), link, shared, host).await {
+            Ok(()) => Ok(()),
+            Err(native) => {
+                warn!(%native, "falling back to generic XDP on {}", link.name);
+                attach(attempt(true), link, shared, host).await
+            }
+        },
+    }
+}
+
+async fn existing(trunk: &Trunk, host: &Host) -> Result<Link, Error> {
+    let link = host.link(&trunk.interface).await?;
+    link.ok_or_else(|| bringup::no_trunk(&trunk.interface))
 }
 
 /// Attaches the program to a trunk that does not have it as it is to have it.
@@ -119,68 +168,20 @@ pub(super) async fn attach_missing(
     shared: &Shared,
     host: &mut Host,
 ) -> Result<(), Error> {
-    let link = host
-        .link(&trunk.interface)
-        .await?
-        .ok_or_else(|| bringup::no_trunk(&trunk.interface))?;
-    let attached = match shared.dataplane().as_ref() {
-        Some(dataplane) => dataplane.attachment(slot).cloned(),
-        None => None,
-    };
-    let fits = attached.is_some_and(|attachment| {
-        let mode = match trunk.xdp {
-            XdpMode::Off => false,
-            XdpMode::Native => !attachment.generic,
-            XdpMode::Generic => attachment.generic,
-            XdpMode::Auto => true,
-        };
-        mode && is_in_place(Some(&attachment), Some(&link))
-    });
-    if fits {
-        return Ok(());
-    }
-    attach_trunk(slot, trunk, &link, shared, host).await
-}
-
-async fn attach_trunk(
-    slot: TrunkSlot,
-    trunk: &Trunk,
-    link: &Link,
-    shared: &Shared,
-    host: &mut Host,
-) -> Result<(), Error> {
-    match trunk.xdp {
-        XdpMode::Off => {}
-        XdpMode::Native => attach(slot, link, false, shared, host).await?,
-        XdpMode::Generic => attach(slot, link, true, shared, host).await?,
-        XdpMode::Auto => {
-            if let Err(native) = attach(slot, link, false, shared, host).await {
-                warn!(%native, "falling back to generic XDP on {}", link.name);
-                attach(slot, link, true, shared, host).await?;
-            }
-        }
-    }
-    Ok(())
+    let link = existing(trunk, host).await?;
+    attach_trunk(slot, trunk, &link, shared, host, false).await
 }
 
 async fn attach(
-    slot: TrunkSlot,
+    request: Attach,
     link: &Link,
-    generic: bool,
     shared: &Shared,
     host: &mut Host,
 ) -> Result<(), Error> {
-    refuse_foreign_program(link)?;
-    if generic {
+    if request.generic {
         // Generic XDP sees what GRO has put together.
         bringup::switch_off(link, Offload::Gro, host).await?;
     }
-    let request = Attach {
-        slot,
-        ifindex: link.ifindex,
-        mtu: link.mtu,
-        generic,
-    };
     let attached = match shared.dataplane().as_mut() {
         Some(dataplane) => dataplane.attach(&request),
         None => return Ok(()),
@@ -191,7 +192,8 @@ async fn attach(
                 trunk = link.name,
                 program = attachment.program,
                 id = attachment.prog_id,
-                generic,
+                link = attachment.link_id,
+                generic = request.generic,
                 "attached"
             );
             Ok(())

@@ -61,7 +61,11 @@ pub(super) async fn bring_up(
 
 /// Up, promiscuous (sub-interfaces may have MACs of their own), and with the
 /// offloads as XDP needs them.
-async fn prepare_trunk(trunk: &Trunk, tables: &Tables, host: &mut Host) -> Result<(), Error> {
+pub(super) async fn prepare_trunk(
+    trunk: &Trunk,
+    tables: &Tables,
+    host: &mut Host,
+) -> Result<(), Error> {
     let Some(link) = tables.link(&trunk.interface) else {
         return Err(no_trunk(&trunk.interface));
     };

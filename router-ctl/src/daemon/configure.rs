@@ -6,7 +6,7 @@
 //!
 //! [`Saved`]: super::saved::Saved
 
-use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 use tokio::{
@@ -17,9 +17,11 @@ use tracing::{info, warn};
 
 use super::{
     apply::{self, Machine},
-    attach, bringup,
+    attach,
+    bpffs::Bpffs,
+    bringup,
     engine::{Command, Engine, Shared},
-    fail, fitness,
+    fail, fitness, foreign,
     host::Host,
     retire,
     saved::{Saved, Why},
@@ -126,8 +128,8 @@ fn not_the_file(config: &Config, why: Why) -> Problem {
 /// What is kept from one step to the next.
 #[derive(Debug, Default)]
 pub(super) struct Aside {
-    /// Mount point of the bpffs.
-    pub(super) bpffs: PathBuf,
+    /// Where pins go.
+    pub(super) bpffs: Bpffs,
     /// Users' routes as they were; with a device that is made anew they go.
     routes: Vec<(RouteSpec, Option<String>)>,
 }
@@ -267,25 +269,16 @@ impl Engine {
             trunks: config.trunks.iter().filter(is_new).cloned().collect(),
             ..Config::default()
         };
-        attach::refuse_foreign_programs(&newcomers, &self.host).await?;
-        if has_xdp(old) != has_xdp(config) {
-            return Ok(());
-        }
+        foreign::refuse_all(&newcomers, &self.aside.bpffs, &self.host).await
+    }
+
+    /// Whether the maps have room for what `config` has.
+    fn has_room(&self, config: &Config) -> bool {
         let numbering = self.shared.known().numbering.adapted(config);
         let (slots, ids) = (numbering.slots_needed(), numbering.ids_needed());
-        let room = match self.shared.dataplane().as_mut() {
-            Some(dataplane) => dataplane.make_room(slots, ids),
-            None => Ok(true),
-        };
-        if room.map_err(|error| fail::dataplane(&error))? {
-            return Ok(());
-        }
-        Err(Error::new(
-            Kind::Failed,
-            codes::NO_ROOM,
-            "the maps of the running XDP program have no room for this configuration",
-        )
-        .help("restart the daemon: it makes larger ones"))
+        let dataplane = self.shared.dataplane();
+        let dataplane = dataplane.as_deref();
+        dataplane.is_none_or(|dataplane| dataplane.has_room(slots, ids))
     }
 
     async fn carry_out(&mut self, old: &Config, new: &Config) -> Result<(), Error> {
@@ -320,7 +313,9 @@ impl Engine {
         .cause(failure.unwrap_or_default()))
     }
 
-    /// Other maps, where there were none or where there are to be none.
+    /// Other maps, where there were none, or where there are to be none, or larger
+    /// ones. The programs that are attached go on with those that they have, until
+    /// they are replaced.
     async fn reopen(&mut self, config: &Config) -> Result<(), Error> {
         let numbering = self.shared.known().numbering.adapted(config);
         self.close();
@@ -332,8 +327,7 @@ impl Engine {
         }
         let bpffs = self.aside.bpffs.clone();
         let dataplane = attach::open(config, &numbering, &bpffs, &mut self.host).await?;
-        *self.shared.dataplane() = Some(dataplane);
-        Ok(())
+        self.adopt(dataplane)
     }
 
     /// Puts back users' routes that went with a device.
@@ -423,12 +417,15 @@ impl Machine for Engine {
             }
             return Ok(());
         }
-        if has_xdp(&old) != has_xdp(config) {
+        if has_xdp(&old) != has_xdp(config) || !self.has_room(config) {
             self.reopen(config).await?;
         }
         self.shared.set_config(config.clone());
         self.keeper.without.clear();
-        self.follow().await
+        self.follow().await?;
+        // New maps come without a lease.
+        self.renew_leases();
+        Ok(())
     }
 
     async fn attach(&mut self, trunk: &Trunk) -> Result<(), Error> {
@@ -453,6 +450,7 @@ impl Machine for Engine {
         if self.host.is_rehearsing() {
             return Ok(());
         }
+        self.settle_pins();
         self.follow().await
     }
 }

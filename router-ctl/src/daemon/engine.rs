@@ -25,6 +25,7 @@ use super::{
     source::{Kernel, Source as _},
     supervisor::Supervisor,
     view::Known,
+    xdp::Care,
 };
 use crate::{
     api::model::{ConfigApplied, RouteChange},
@@ -145,6 +146,9 @@ pub(super) struct Engine {
     traffic: Traffic,
     /// The maps are right.
     current: bool,
+    /// What they held when they were taken over.
+    before: Option<Contents>,
+    pub(super) care: Care,
 }
 
 impl Engine {
@@ -166,6 +170,8 @@ impl Engine {
             pace: Pace::new(SHORTEST_REST, LONGEST_REST, Instant::now()),
             traffic: Traffic::default(),
             current: false,
+            before: None,
+            care: Care::default(),
         }
     }
 
@@ -225,6 +231,7 @@ impl Engine {
             self.shared.dataplane().as_deref_mut(),
         );
         known.ready = ready;
+        known.pin_failure = self.care.pin_failure.clone();
         known.rx_vlan = self.read_rx_vlan(&config);
         known.troubles = self.follower.problems();
         known.following = self.follower.counts().clone();
@@ -322,6 +329,13 @@ impl Engine {
         }
     }
 
+    /// Looks at the trunks, and reconciles: XDP is not what it was.
+    pub(super) fn look_again(&mut self) {
+        let config = self.shared.config();
+        self.follower.look_at(self.trunks_and_peers(&config));
+        self.pace.want(Instant::now());
+    }
+
     /// The trunks, and what is at the other end of those that are veth.
     fn trunks_and_peers(&self, config: &Config) -> Vec<String> {
         let mirror = self.follower.mirror();
@@ -401,8 +415,41 @@ impl Engine {
             .collect()
     }
 
-    /// Detaches XDP and puts back what was changed from entry `from` of the
-    /// journal on.
+    /// Takes the packet path, with what its maps hold.
+    pub(super) fn adopt(&mut self, dataplane: Box<dyn Dataplane>) -> Result<(), Error> {
+        let contents = dataplane
+            .contents()
+            .map_err(|error| fail::dataplane(&error))?;
+        self.before = dataplane.adopted().then(|| contents.clone());
+        self.keeper.contents = contents;
+        *self.shared.dataplane() = Some(dataplane);
+        Ok(())
+    }
+
+    /// Leaves the packet path as a daemon before this one left it, as far as it
+    /// can be: what goes on forwarding is its doing.
+    pub(super) fn give_up(&mut self) {
+        if let Some(dataplane) = self.shared.dataplane().as_deref_mut() {
+            if let Some(before) = self.before.take() {
+                self.keeper.restore(&before, dataplane);
+            }
+            if let Err(error) = dataplane.give_up() {
+                warn!(%error, "new maps could not be removed");
+            }
+        }
+        self.close();
+    }
+
+    /// Removes what no program uses any more.
+    pub(super) fn settle_pins(&mut self) {
+        self.before = None;
+        if let Some(Err(error)) = self.shared.dataplane().as_mut().map(|d| d.settle()) {
+            warn!(%error, "maps that are not used any more could not be removed");
+        }
+    }
+
+    /// Puts back what was changed from entry `from` of the journal on. The pins
+    /// are among it: without them XDP is detached.
     pub(super) async fn take_down(&mut self, from: u64) -> Result<(), Error> {
         self.close();
         failures(&self.host.undo_from(from).await)?;
@@ -412,7 +459,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Detaches XDP. The maps go with it.
+    /// Lets go of the packet path. What is pinned goes on.
     pub(super) fn close(&mut self) {
         *self.shared.dataplane() = None;
         self.keeper.contents = Contents::default();

@@ -70,9 +70,15 @@ pub(super) fn dataplane(error: &dataplane::Error) -> Error {
     use dataplane::Error as E;
     let (code, message) = match error {
         E::Object(_) | E::Program { .. } => (codes::PROGRAM_REFUSED, "cannot load the XDP program"),
-        E::Attach { .. } | E::NotALink => (codes::ATTACH_REFUSED, "cannot attach the XDP program"),
+        E::Attach { .. } | E::Replace(_) | E::NotALink => {
+            (codes::ATTACH_REFUSED, "cannot attach the XDP program")
+        }
         E::Map { .. } => (codes::MAP, "cannot use a map of the XDP program"),
         E::Pins { .. } => (codes::BPFFS, "cannot pin the maps of the XDP program"),
+        E::ForeignPin { .. } => (
+            codes::FOREIGN_PIN,
+            "there is something in the place of our pins that is not ours",
+        ),
     };
     Error::new(Kind::Failed, code, message).cause(error)
 }

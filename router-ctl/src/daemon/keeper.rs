@@ -61,6 +61,15 @@ impl Keeper {
                 is_in_place(dataplane.attachment(*slot), link)
             };
             wanted.transmitters.retain(in_place);
+            // Before it is attached anew, a program of a daemon before this one
+            // goes on redirecting.
+            let held = self.contents.ports.iter().filter(|(slot, device)| {
+                let name = known.numbering.trunk_name(**slot);
+                let link = name.and_then(|name| kernel.tables.link(name));
+                dataplane.attachment(**slot).is_none()
+                    && link.is_some_and(|link| link.ifindex == **device && link.xdp.is_some())
+            });
+            wanted.transmitters.extend(held.map(|(slot, _)| *slot));
         }
         known.plan = reconcile::reconcile(&config, &known.numbering, &kernel, &wanted);
         if let Some(dataplane) = dataplane {
@@ -88,6 +97,12 @@ impl Keeper {
             }
         }
         // What fails stays in `contents`, and is tried again.
+        self.write(&operations, dataplane);
+    }
+
+    /// Has the maps hold again what they held.
+    pub(super) fn restore(&mut self, before: &Contents, dataplane: &mut dyn Dataplane) {
+        let operations = diff(&self.contents, before);
         self.write(&operations, dataplane);
     }
 
@@ -175,16 +190,44 @@ mod tests {
             self.memory.renew_leases(cache, direct)
         }
 
+        fn contents(&self) -> Result<Contents, dataplane::Error> {
+            self.memory.contents()
+        }
+
+        fn load(&mut self, slot: TrunkSlot, mtu: u32) -> Result<(), dataplane::Error> {
+            self.memory.load(slot, mtu)
+        }
+
+        fn settle(&mut self) -> Result<(), dataplane::Error> {
+            self.memory.settle()
+        }
+
+        fn give_up(&mut self) -> Result<(), dataplane::Error> {
+            self.memory.give_up()
+        }
+
+        fn mend_pins(&mut self) -> Result<Vec<std::path::PathBuf>, dataplane::Error> {
+            self.memory.mend_pins()
+        }
+
+        fn is_ours(&self, program: u32) -> Result<bool, dataplane::Error> {
+            self.memory.is_ours(program)
+        }
+
+        fn adopted(&self) -> bool {
+            self.memory.adopted()
+        }
+
+        fn has_room(&self, slots: u32, ids: u32) -> bool {
+            self.memory.has_room(slots, ids)
+        }
+
         fn attach(&mut self, request: &Attach) -> Result<Attachment, dataplane::Error> {
             self.memory.attach(request)
         }
 
         fn detach(&mut self, slot: TrunkSlot) -> Result<(), dataplane::Error> {
             self.memory.detach(slot)
-        }
-
-        fn make_room(&mut self, slots: u32, ids: u32) -> Result<bool, dataplane::Error> {
-            self.memory.make_room(slots, ids)
         }
 
         fn attachment(&self, slot: TrunkSlot) -> Option<&Attachment> {

@@ -12,19 +12,21 @@
 //! only writer of the maps, has the maps follow them; [`handle`] answers the API
 //! from what the [`engine`] knows ([`view`], [`health`]).
 //!
-//! Invariant: the kernel forwards whatever happens here. Links are not pinned in
-//! this version, so with the daemon's death, however it comes about, XDP is
-//! detached and every packet takes the kernel's path; interfaces, addresses and
-//! sysctls stay until `down`.
+//! Invariant: packets go through whatever happens here. Maps and links are pinned
+//! (`dataplane::pins`), so XDP goes on forwarding when the daemon dies, however
+//! that comes about, until the lease is over; from then on the kernel forwards
+//! alone. The next start takes over what it finds. Everything stays until `down`.
 
 mod apply;
 mod attach;
+mod bpffs;
 mod bringup;
 mod configure;
 mod engine;
 mod fail;
 mod fitness;
 mod follow;
+mod foreign;
 mod handle;
 mod health;
 mod host;
@@ -41,6 +43,7 @@ mod supervisor;
 mod tests;
 mod view;
 mod watch;
+mod xdp;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -51,6 +54,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use self::{
+    bpffs::Bpffs,
     configure::ConfigNotes,
     engine::{Engine, Shared},
     handle::Handle,
@@ -73,6 +77,10 @@ pub struct Options {
     pub instance: String,
     /// Mount point of the bpffs.
     pub bpffs: PathBuf,
+    /// The user named that mount point, and knows how long it lives.
+    pub bpffs_named: bool,
+    /// Detach what others have attached to the trunks.
+    pub takeover: bool,
     /// Where the journal is.
     pub state_dir: PathBuf,
     /// Where the socket is.
@@ -91,6 +99,8 @@ impl Options {
         Self {
             instance: instance.into(),
             bpffs: "/sys/fs/bpf".into(),
+            bpffs_named: false,
+            takeover: false,
             state_dir: "/var/lib/router-ctl".into(),
             runtime_dir: "/run/router-ctl".into(),
             stand_in: false,
@@ -101,8 +111,8 @@ impl Options {
 
 /// Runs the daemon until SIGTERM, SIGINT or `down`.
 ///
-/// After a signal interfaces, addresses and sysctls stay as they are, so that
-/// the kernel goes on forwarding; after `down` everything is as before.
+/// After a signal everything stays as it is, so that XDP goes on forwarding, and
+/// past its lease the kernel; after `down` everything is as before.
 ///
 /// # Errors
 /// Why it could not start: then everything is put back. Or what `down` could
@@ -210,6 +220,7 @@ async fn start(
         return Ok(());
     };
     warn!(%error, "cannot start: putting back what was done");
+    engine.give_up();
     if let Err(undo) = engine.take_down(first).await {
         warn!(%undo, "`router-ctl down` tries again");
     }
@@ -219,24 +230,26 @@ async fn start(
 async fn bring_up(engine: &mut Engine, loaded: &Loaded, options: &Options) -> Result<(), Error> {
     let shared = Arc::clone(&engine.shared);
     let config = shared.config();
-    let numbering = shared.known().numbering.clone();
-    attach::refuse_foreign_programs(&config, &engine.host).await?;
+    let bpffs = Bpffs::new(&options.bpffs, options.bpffs_named)?;
+    let numbering = attach::numbering(&config, &bpffs, &engine.host)?;
+    shared.known().numbering = numbering.clone();
+    if !options.takeover {
+        foreign::refuse_all(&config, &bpffs, &engine.host).await?;
+    }
     let going = retire::going(&config, &engine.host).await?;
     let tables = engine.host.devices().await?;
     let objections = fitness::objections(&config, &tables, &going, options.stand_in);
     loaded.refuse(objections)?;
     retire::retire(&config, &mut engine.host).await?;
     bringup::bring_up(&config, options.stand_in, &mut engine.host).await?;
-    // The journal is read in another working directory.
-    let bpffs = std::path::absolute(&options.bpffs)
-        .map_err(|error| fail::io(codes::BPFFS, "there is no working directory", &error))?;
     engine.aside.bpffs.clone_from(&bpffs);
     let dataplane = attach::open(&config, &numbering, &bpffs, &mut engine.host).await?;
-    *shared.dataplane() = Some(dataplane);
+    engine.adopt(dataplane)?;
     // Filled before the first packet is decided upon.
     engine.resync().await?;
     engine.renew_leases();
-    attach::attach_all(&shared, &mut engine.host).await?;
+    attach::attach_all(&shared, &mut engine.host, options.takeover).await?;
+    engine.settle_pins();
     engine.ready();
     engine.resync().await?;
     Ok(())

@@ -80,6 +80,7 @@ fn attachment(ifindex: IfIndex, generic: bool) -> Attachment {
         prog_id: PROG,
         prog_tag: 0xabc,
         link_id: 7,
+        pinned: true,
     }
 }
 
@@ -263,6 +264,11 @@ fn every_problem_has_its_mending_command() {
             |k| k.missing_routes = vec![0],
             "the route to 10.9.0.0/16 is not installed",
             Some("router-ctl routes add 10.9.0.0/16 via 10.0.0.9"),
+        ),
+        (
+            |k| k.pin_failure = Some("no space".into()),
+            "XDP would not outlive the daemon: no space",
+            Some("restart the daemon (`router-ctl run`)"),
         ),
         (
             |k| k.map_failure = Some("map LOCALS: full".into()),

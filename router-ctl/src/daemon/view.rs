@@ -54,6 +54,8 @@ pub(super) struct Known {
     pub(super) troubles: Vec<Problem>,
     /// How it follows the kernel.
     pub(super) following: Following,
+    /// What is not pinned any more and cannot be pinned again.
+    pub(super) pin_failure: Option<String>,
     /// Bring-up is finished.
     pub(super) ready: bool,
 }
@@ -93,9 +95,7 @@ impl Known {
                     prog_id: attachment.map(|attachment| attachment.prog_id),
                     prog_tag: attachment.map(|attachment| format!("{:016x}", attachment.prog_tag)),
                     link_id: attachment.map(|attachment| attachment.link_id),
-                    // Links are not pinned: with the daemon XDP goes, and the
-                    // kernel forwards alone.
-                    pinned: false,
+                    pinned: attachment.is_some_and(|attachment| attachment.pinned),
                     rx_vlan_offload: self.rx_vlan.get(at).copied().flatten(),
                 }
             })

@@ -10,13 +10,10 @@ use tracing::{info, warn};
 
 use super::{
     Signals,
-    engine::{self, Command, Engine},
+    engine::{Command, Engine},
     handle,
 };
-use crate::{
-    error::Error,
-    journal::{Effect, Entry},
-};
+use crate::error::Error;
 
 /// How often the daemon looks at what the kernel does not announce.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -36,8 +33,9 @@ pub(super) async fn serve(
         let later = Instant::now() + LONG;
         tokio::select! {
             signal = signals.next() => {
-                info!("{signal}: ending; the kernel goes on forwarding");
-                return end(engine).await;
+                info!("{signal}: ending; what is pinned goes on forwarding");
+                engine.close();
+                return Ok(());
             }
             heard = engine.watch.next() => {
                 let broken = heard.is_err();
@@ -49,7 +47,10 @@ pub(super) async fn serve(
             }
             answer = engine.follower.answered() => engine.take(answer),
             () = sleep_until(due.unwrap_or(later)) => engine.go_on(),
-            _ = ticks.tick() => engine.tick(),
+            _ = ticks.tick() => {
+                engine.tick();
+                engine.look_after_xdp().await;
+            }
             Some(command) = inbox.recv() => {
                 if let Some(outcome) = obey(engine, command).await {
                     return outcome;
@@ -92,12 +93,4 @@ async fn obey(engine: &mut Engine, command: Command) -> Option<Result<(), Error>
             Some(done)
         }
     }
-}
-
-/// Ends without putting anything back but what dies with the daemon: XDP and
-/// its maps.
-async fn end(engine: &mut Engine) -> Result<(), Error> {
-    engine.close();
-    let pins = |entry: &Entry| matches!(entry.effect, Effect::Pins { .. });
-    engine::failures(&engine.host.undo_where(pins).await)
 }

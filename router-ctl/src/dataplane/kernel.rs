@@ -2,30 +2,39 @@
 
 use std::{
     collections::BTreeMap,
-    os::fd::{AsFd as _, BorrowedFd},
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use aya::{
     Ebpf, EbpfLoader, TestRun as _, TestRunOptions,
-    programs::{ProgramError, Xdp, XdpMode, links::FdLink, loaded_programs},
+    programs::{ProgramError, Xdp},
 };
 use router_common::{
-    abi::{MapBytes as _, Renewal, VIDS, names, pair_stride},
+    abi::{MapBytes as _, Renewal, names, pair_stride},
     wire::{NetworkId, TrunkSlot},
 };
-use tracing::{debug, warn};
+use tracing::{info, warn};
 
-use super::{Attach, Attachment, Counters, Dataplane, Error, Layout, Sent, maps::Maps};
-use crate::{reconcile::Operation, sys};
+use super::{
+    Attach, Attachment, Counters, Dataplane, Error, Layout, Sent,
+    carry::carry_over,
+    links,
+    maps::Maps,
+    pins::{self, LinkPin},
+    reason::{chain, reason},
+    recover::pinned_programs,
+    shape,
+    trunk::Trunk,
+};
+use crate::{
+    reconcile::{Contents, Operation},
+    sys,
+};
 
 /// The XDP object, part of this binary.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/router.o"));
-
-/// Frames of a larger MTU may not fit one buffer: a page, less headroom, the
-/// shared info at its end and the L2 header. The exact limit is the driver's
-/// (veth: 3498 bytes on 4 KiB pages); below this it is above no driver's.
-const LINEAR_MTU: u32 = 3400;
 
 /// Bytes of the frame that `renew_lease` is run with.
 const SHORTEST_FRAME: usize = 64;
@@ -33,47 +42,85 @@ const SHORTEST_FRAME: usize = 64;
 /// `enum xdp_action` (include/uapi/linux/bpf.h).
 const XDP_PASS: u32 = 2;
 
-/// Maps and programs in the kernel, as long as this lives.
+/// Maps and programs in the kernel. They outlive this: see [`pins`].
 #[derive(Debug)]
 pub struct XdpDataplane {
     layout: Layout,
+    /// Where the maps are pinned.
+    folder: PathBuf,
     maps: Maps,
+    /// The same once more, to pin them again.
+    pinned: BTreeMap<&'static str, OwnedFd>,
     /// For `renew_lease`, which is attached to nothing.
     renewal: Ebpf,
     jiffy: Duration,
     trunks: BTreeMap<TrunkSlot, Trunk>,
-}
-
-/// The program of one trunk.
-#[derive(Debug)]
-struct Trunk {
-    ebpf: Ebpf,
-    /// The program that was chosen.
-    program: Option<&'static str>,
-    /// The link detaches the program when it is dropped: it is not pinned.
-    link: Option<(FdLink, Attachment)>,
+    /// The maps were there before.
+    adopted: bool,
+    /// A link has a program that uses these maps.
+    in_use: bool,
 }
 
 impl XdpDataplane {
-    /// Makes the maps and pins them.
+    /// Takes over the maps that are pinned, or makes new ones, and detaches the
+    /// links of trunks that `layout` does not have.
     ///
     /// # Errors
-    /// If the kernel refuses.
-    pub fn open(layout: Layout) -> Result<Self, Error> {
-        let mut renewal = load(&layout, TrunkSlot::new(0))?;
-        let networks = u16::try_from(layout.networks).unwrap_or(u16::MAX);
-        let maps = Maps::take(&mut renewal, networks)?;
+    /// If the kernel refuses, or somebody else has pinned something there.
+    pub fn open(mut layout: Layout) -> Result<Self, Error> {
+        layout.pins.provide()?;
+        for LinkPin { slot, trunk, path } in layout.pins.links()? {
+            if links::open(&path)?.is_some() && !layout.links.contains(&(slot, trunk.clone())) {
+                info!("{trunk} is no trunk any more: detaching its program");
+                pins::discard_link(&path)?;
+            }
+        }
+        let maps = layout.pins.maps();
+        layout.make_room(&maps);
+        let adopted = match shape::misfit(&maps, &layout) {
+            None => true,
+            Some(why) => {
+                if maps.exists() {
+                    warn!("making new maps: {why}");
+                }
+                false
+            }
+        };
+        let folder = if adopted { maps } else { layout.pins.begin()? };
+        let pins = layout.pins.clone();
+        let opened = Self::open_in(layout, folder, adopted);
+        if opened.is_err() && !adopted {
+            pins.give_up()?;
+        }
+        opened
+    }
+
+    fn open_in(layout: Layout, folder: PathBuf, adopted: bool) -> Result<Self, Error> {
+        let mut renewal = load(&layout, &folder, TrunkSlot::new(0))?;
+        let mut maps = Maps::take(&mut renewal, layout.networks)?;
+        if !adopted && let Some(before) = layout.pins.predecessor()? {
+            carry_over(&before, &mut maps)?;
+        }
         load_program(&mut renewal, names::PROGRAM_RENEW)?;
         let jiffy = sys::jiffy().map_err(|error| Error::Program {
             program: names::PROGRAM_RENEW,
             reason: error.to_string(),
         })?;
+        let pinned = names::MAPS.map(|name| {
+            let path = folder.join(name);
+            let map = sys::open_pin(&path).map_err(|error| pins::failed(&path, error))?;
+            Ok((name, map))
+        });
         Ok(Self {
             layout,
+            folder,
             maps,
+            pinned: pinned.into_iter().collect::<Result<_, Error>>()?,
             renewal,
             jiffy,
             trunks: BTreeMap::new(),
+            adopted,
+            in_use: adopted,
         })
     }
 
@@ -82,16 +129,25 @@ impl XdpDataplane {
         use std::collections::btree_map::Entry;
         Ok(match self.trunks.entry(slot) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(Trunk {
-                ebpf: load(&self.layout, slot)?,
-                program: None,
-                link: None,
-            }),
+            Entry::Vacant(entry) => {
+                entry.insert(Trunk::new(load(&self.layout, &self.folder, slot)?))
+            }
         })
     }
 }
 
 impl Dataplane for XdpDataplane {
+    fn contents(&self) -> Result<Contents, Error> {
+        if self.adopted {
+            self.maps.contents()
+        } else {
+            Ok(Contents {
+                names: self.maps.contents()?.names,
+                ..Contents::default()
+            })
+        }
+    }
+
     fn apply(&mut self, operation: &Operation) -> Result<(), Error> {
         self.maps.apply(operation)
     }
@@ -106,7 +162,7 @@ impl Dataplane for XdpDataplane {
             cache: jiffies(cache),
             direct: jiffies(direct),
         };
-        // The kernel takes no frame that is shorter than Ethernet's shortest.
+        // The kernel takes no frame that is shorter than Ethernet's header.
         let mut frame = [0; SHORTEST_FRAME];
         for (to, from) in frame.iter_mut().zip(renewal.to_bytes()) {
             *to = from;
@@ -124,39 +180,33 @@ impl Dataplane for XdpDataplane {
         }
     }
 
+    fn load(&mut self, slot: TrunkSlot, mtu: u32) -> Result<(), Error> {
+        self.trunk(slot)?.choose(mtu).map(|_| ())
+    }
+
     fn attach(&mut self, request: &Attach) -> Result<Attachment, Error> {
-        let trunk = self.trunk(request.slot)?;
-        trunk.link = None;
-        let name = trunk.choose(request.mtu)?;
-        let attachment = trunk.attach(name, request)?;
-        debug!(?attachment, "attached");
+        let pin = self.layout.pins.link(request.slot, &request.trunk);
+        let attachment = self.trunk(request.slot)?.attach(request, &pin)?;
+        self.in_use = true;
         Ok(attachment)
     }
 
     fn detach(&mut self, slot: TrunkSlot) -> Result<(), Error> {
-        // Its link goes with it, and with the link the program.
         self.trunks.remove(&slot);
+        for link in self.layout.pins.links()? {
+            if link.slot == slot {
+                pins::discard_link(&link.path)?;
+            }
+        }
         Ok(())
     }
 
-    fn make_room(&mut self, slots: u32, ids: u32) -> Result<bool, Error> {
-        if slots > ingress_slots(&self.layout) || ids > network_ids(&self.layout) {
-            return Ok(false);
-        }
-        self.maps
-            .know_networks(u16::try_from(ids).unwrap_or(u16::MAX));
-        Ok(true)
-    }
-
     fn attachment(&self, slot: TrunkSlot) -> Option<&Attachment> {
-        let (_, attachment) = self.trunks.get(&slot)?.link.as_ref()?;
-        Some(attachment)
+        self.trunks.get(&slot)?.attachment()
     }
 
     fn program(&self, slot: TrunkSlot) -> Option<BorrowedFd<'_>> {
-        let trunk = self.trunks.get(&slot)?;
-        let program: &Xdp = trunk.ebpf.program(trunk.program?)?.try_into().ok()?;
-        Some(program.fd().ok()?.as_fd())
+        self.trunks.get(&slot)?.program_fd()
     }
 
     fn counters(&self) -> Result<Counters, Error> {
@@ -166,114 +216,108 @@ impl Dataplane for XdpDataplane {
     fn sent_to(&self, network: NetworkId) -> Result<Sent, Error> {
         self.maps.sent_to(network)
     }
-}
 
-impl Trunk {
-    /// Loads the program that fits the MTU, or takes the one that is loaded.
-    fn choose(&mut self, mtu: u32) -> Result<&'static str, Error> {
-        let fitting = if mtu > LINEAR_MTU {
-            names::PROGRAM_FRAGS
-        } else {
-            names::PROGRAM
-        };
-        let chosen = match load_program(&mut self.ebpf, fitting) {
-            Err(error) if fitting == names::PROGRAM_FRAGS => {
-                // Before 5.18. Some drivers take large frames linear.
-                warn!(%error, "no multi-buffer XDP for an MTU of {mtu}");
-                load_program(&mut self.ebpf, names::PROGRAM)?;
-                names::PROGRAM
+    fn settle(&mut self) -> Result<(), Error> {
+        self.folder = self.layout.pins.settle()?;
+        self.adopted = true;
+        Ok(())
+    }
+
+    fn give_up(&mut self) -> Result<(), Error> {
+        if self.in_use {
+            // Some links were moved already: what they use must stay in reach.
+            return self.settle();
+        }
+        self.layout.pins.give_up()
+    }
+
+    fn mend_pins(&mut self) -> Result<Vec<PathBuf>, Error> {
+        let missing = |path: &Path| !path.exists();
+        let mut mended = Vec::new();
+        let lost_map = |name: &str| missing(&self.folder.join(name));
+        let lost_link = |trunk: &Trunk| trunk.pin().is_some_and(missing);
+        if self.pinned.keys().any(|name| lost_map(name)) || self.trunks.values().any(lost_link) {
+            self.layout.pins.provide()?;
+            pins::make_folder(&self.folder)?;
+        }
+        for (name, map) in &self.pinned {
+            let path = self.folder.join(name);
+            if missing(&path) {
+                sys::pin(map.as_fd(), &path).map_err(|error| pins::failed(&path, error))?;
+                mended.push(path);
             }
-            result => result.map(|()| fitting)?,
-        };
-        self.program = Some(chosen);
-        Ok(chosen)
+        }
+        for trunk in self.trunks.values_mut() {
+            mended.extend(trunk.mend_pin()?);
+        }
+        Ok(mended)
     }
 
-    fn attach(&mut self, name: &'static str, request: &Attach) -> Result<Attachment, Error> {
-        let program = xdp(&mut self.ebpf, name)?;
-        let mode = if request.generic {
-            XdpMode::Skb
-        } else {
-            XdpMode::Driver
-        };
-        let id = program
-            .attach_to_if_index(request.ifindex.get(), mode)
-            .map_err(|error| Error::Attach {
-                errno: match &error {
-                    ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
-                    _ => None,
-                },
-                reason: reason(&error),
-            })?;
-        let link = program
-            .take_link(id)
-            .map_err(|error| refused(name, &error))?;
-        let link = FdLink::try_from(link).map_err(|_| Error::NotALink)?;
-        let info = program.info().map_err(|error| refused(name, &error))?;
-        let attachment = Attachment {
-            ifindex: request.ifindex,
-            generic: request.generic,
-            program: name,
-            prog_id: info.id(),
-            prog_tag: info.tag(),
-            link_id: link.info().map_or(0, |info| info.id()),
-        };
-        self.link = Some((link, attachment.clone()));
-        Ok(attachment)
+    fn is_ours(&self, program: u32) -> Result<bool, Error> {
+        let mut held = self.trunks.values().filter_map(Trunk::attachment);
+        if held.any(|attachment| attachment.prog_id == program) {
+            return Ok(true);
+        }
+        Ok(pinned_programs(&self.layout.pins)?.contains(&program))
+    }
+
+    fn adopted(&self) -> bool {
+        self.adopted
+    }
+
+    fn has_room(&self, slots: u32, ids: u32) -> bool {
+        slots <= self.layout.trunks && ids <= self.layout.networks
     }
 }
 
-/// Trunks that the maps have room for.
-const fn ingress_slots(layout: &Layout) -> u32 {
-    layout.trunks.next_power_of_two()
-}
-
-/// Networks that the maps have room for.
-const fn network_ids(layout: &Layout) -> u32 {
-    match pair_stride(layout.networks) {
-        1 => layout.networks.next_power_of_two(),
-        stride => stride,
+impl Layout {
+    /// Rounds up, and keeps the room that the maps in `folder` have: giving it
+    /// back would need new maps.
+    fn make_room(&mut self, folder: &Path) {
+        let entries = |name| {
+            let shape = shape::of_pin(name, &folder.join(name));
+            shape.map_or(0, |shape| shape.entries)
+        };
+        let trunks = entries(names::INGRESS) / shape::ingress(1);
+        self.trunks = self
+            .trunks
+            .max(trunks.min(shape::TRUNKS))
+            .next_power_of_two();
+        let networks = entries(names::NETWORKS).min(shape::NETWORKS);
+        self.networks = shape::networks(self.networks.max(networks));
     }
 }
 
 /// Loads a program of the object, if it is not loaded.
-fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<(), Error> {
+pub(super) fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<(), Error> {
     match xdp(ebpf, name)?.load() {
         Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
         Err(error) => Err(refused(name, &error)),
     }
 }
 
-/// Loads the object for one trunk. The first makes the maps and pins them, the
-/// others find them there.
-fn load(layout: &Layout, slot: TrunkSlot) -> Result<Ebpf, Error> {
+/// Loads the object for one trunk. Its maps are those pinned in `folder`; the
+/// first load makes those that are not.
+fn load(layout: &Layout, folder: &Path, slot: TrunkSlot) -> Result<Ebpf, Error> {
     let slot = u32::from(slot.get());
     let stride = pair_stride(layout.networks);
-    // Arrays are as large as they are told: no more than there is use for.
-    let ingress = ingress_slots(layout) * VIDS;
-    let networks = network_ids(layout);
-    let pairs = match stride {
-        1 => networks,
-        stride => stride * stride,
-    };
     let mut loader = EbpfLoader::new();
     loader
         // No CO-RE here, and parsing the kernel's BTF takes its time.
         .btf(None)
         .override_global(names::TRUNK_SLOT, &slot, true)
-        .override_global(names::PAIR_STRIDE, &stride, true)
-        .map_max_entries(names::INGRESS, ingress)
-        .map_max_entries(names::NETWORKS, networks)
-        .map_max_entries(names::PAIRS, pairs);
-    for name in names::MAPS {
-        loader.map_pin_path(name, layout.pins.join(name));
+        .override_global(names::PAIR_STRIDE, &stride, true);
+    for (name, shape) in shape::wanted(layout) {
+        loader
+            .map_max_entries(name, shape.entries)
+            .map_pin_path(name, folder.join(name));
     }
     loader
-        .load(OBJECT)
+        .load(layout.object)
         .map_err(|error| Error::Object(chain(&error)))
 }
 
-fn xdp<'e>(ebpf: &'e mut Ebpf, name: &'static str) -> Result<&'e mut Xdp, Error> {
+pub(super) fn xdp<'e>(ebpf: &'e mut Ebpf, name: &'static str) -> Result<&'e mut Xdp, Error> {
     let program = ebpf.program_mut(name).ok_or_else(|| Error::Program {
         program: name,
         reason: "missing from the object".into(),
@@ -281,57 +325,15 @@ fn xdp<'e>(ebpf: &'e mut Ebpf, name: &'static str) -> Result<&'e mut Xdp, Error>
     program.try_into().map_err(|error| refused(name, &error))
 }
 
-fn refused(program: &'static str, error: &ProgramError) -> Error {
+pub(super) fn refused(program: &'static str, error: &ProgramError) -> Error {
     Error::Program {
         program,
         reason: reason(error),
     }
 }
 
-/// An error without the verifier's log, which may be very long.
-fn reason(error: &ProgramError) -> String {
-    match error {
-        ProgramError::LoadError {
-            io_error,
-            verifier_log,
-        } => {
-            let log = verifier_log.to_string();
-            debug!(%log, "verifier");
-            // Its verdict is the last line that is no statistics.
-            let verdict = log
-                .lines()
-                .rev()
-                .find(|line| !line.is_empty() && !line.starts_with("processed "));
-            match verdict {
-                Some(verdict) => format!("{io_error}: {verdict}"),
-                None => io_error.to_string(),
-            }
-        }
-        ProgramError::SyscallError(error) => error.io_error.to_string(),
-        other => chain(other),
-    }
-}
-
-/// An error and its causes, each said once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let cause = error.to_string();
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-        source = error.source();
-    }
-    text
-}
-
-/// The name of a loaded program, if it can be found out.
-#[must_use]
-pub fn program_name(id: u32) -> Option<String> {
-    loaded_programs()
-        .filter_map(Result::ok)
-        .find(|info| info.id() == id)
-        .and_then(|info| info.name_as_str().map(str::to_owned))
-        .filter(|name| !name.is_empty())
+/// The descriptor of a loaded program.
+pub(super) fn fd<'e>(ebpf: &'e Ebpf, name: &str) -> Option<BorrowedFd<'e>> {
+    let program: &Xdp = ebpf.program(name)?.try_into().ok()?;
+    Some(program.fd().ok()?.as_fd())
 }

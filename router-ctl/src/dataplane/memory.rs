@@ -1,6 +1,6 @@
 //! The packet path in memory.
 
-use std::{collections::BTreeMap, os::fd::BorrowedFd, time::Duration};
+use std::{collections::BTreeMap, os::fd::BorrowedFd, path::PathBuf, time::Duration};
 
 use router_common::{
     abi::names,
@@ -24,6 +24,10 @@ pub struct MemoryDataplane {
 }
 
 impl Dataplane for MemoryDataplane {
+    fn contents(&self) -> Result<Contents, Error> {
+        Ok(self.contents.clone())
+    }
+
     fn apply(&mut self, operation: &Operation) -> Result<(), Error> {
         #[cfg(test)]
         self.operations.push(*operation);
@@ -36,6 +40,10 @@ impl Dataplane for MemoryDataplane {
         Ok(())
     }
 
+    fn load(&mut self, _slot: TrunkSlot, _mtu: u32) -> Result<(), Error> {
+        Ok(())
+    }
+
     fn attach(&mut self, request: &Attach) -> Result<Attachment, Error> {
         let attachment = Attachment {
             ifindex: request.ifindex,
@@ -44,6 +52,7 @@ impl Dataplane for MemoryDataplane {
             prog_id: 0,
             prog_tag: 0,
             link_id: 0,
+            pinned: true,
         };
         self.attachments.insert(request.slot, attachment.clone());
         Ok(attachment)
@@ -52,10 +61,6 @@ impl Dataplane for MemoryDataplane {
     fn detach(&mut self, slot: TrunkSlot) -> Result<(), Error> {
         self.attachments.remove(&slot);
         Ok(())
-    }
-
-    fn make_room(&mut self, _slots: u32, _ids: u32) -> Result<bool, Error> {
-        Ok(true)
     }
 
     fn attachment(&self, slot: TrunkSlot) -> Option<&Attachment> {
@@ -72,5 +77,29 @@ impl Dataplane for MemoryDataplane {
 
     fn sent_to(&self, _network: NetworkId) -> Result<Sent, Error> {
         Ok(Sent::There(0))
+    }
+
+    fn settle(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn give_up(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn mend_pins(&mut self) -> Result<Vec<PathBuf>, Error> {
+        Ok(Vec::new())
+    }
+
+    fn is_ours(&self, _program: u32) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    fn adopted(&self) -> bool {
+        false
+    }
+
+    fn has_room(&self, _slots: u32, _ids: u32) -> bool {
+        true
     }
 }

@@ -4,10 +4,16 @@
 //! kernel, [`MemoryDataplane`] keeps it in memory: for tests, and for instances
 //! whose trunks are all `xdp = "off"`.
 
+mod carry;
 mod kernel;
+mod links;
 mod maps;
 mod memory;
 mod pins;
+mod reason;
+mod recover;
+mod shape;
+mod trunk;
 
 use std::{io, os::fd::BorrowedFd, path::PathBuf, time::Duration};
 
@@ -18,14 +24,21 @@ use router_common::{
 };
 
 pub use self::{
-    kernel::{OBJECT, XdpDataplane, program_name},
+    kernel::{OBJECT, XdpDataplane},
     memory::MemoryDataplane,
-    pins::PinDir,
+    pins::{LinkPin, PinDir},
+    recover::{Occupant, occupant, pinned_programs, recover},
 };
-use crate::reconcile::Operation;
+use crate::reconcile::{Contents, Operation};
 
 /// What the daemon asks of the packet path.
 pub trait Dataplane: Send + std::fmt::Debug + 'static {
+    /// What the maps hold: those that were taken over hold something.
+    ///
+    /// # Errors
+    /// If a map cannot be read.
+    fn contents(&self) -> Result<Contents, Error>;
+
     /// Changes one map.
     ///
     /// # Errors
@@ -40,24 +53,24 @@ pub trait Dataplane: Send + std::fmt::Debug + 'static {
     /// If the kernel refuses.
     fn renew_leases(&mut self, cache: Duration, direct: Duration) -> Result<(), Error>;
 
-    /// Attaches the program to a trunk.
+    /// Has the kernel check the program of a trunk, and attaches nothing.
+    ///
+    /// # Errors
+    /// If the kernel refuses the program.
+    fn load(&mut self, slot: TrunkSlot, mtu: u32) -> Result<(), Error>;
+
+    /// Attaches the program to a trunk. Where a program of ours is attached in
+    /// the same mode, it is replaced without a gap. Done already is fine.
     ///
     /// # Errors
     /// If the program cannot be loaded, or the kernel refuses to attach it.
     fn attach(&mut self, request: &Attach) -> Result<Attachment, Error>;
 
-    /// Detaches the program from a trunk. Not attached is fine.
+    /// Detaches the program of a trunk, if there is one.
     ///
     /// # Errors
-    /// If the kernel refuses.
+    /// If its pin cannot be removed.
     fn detach(&mut self, slot: TrunkSlot) -> Result<(), Error>;
-
-    /// Sees to it that the maps have room for so many slots of trunks and ids of
-    /// networks. `false`: they have not.
-    ///
-    /// # Errors
-    /// If the kernel refuses.
-    fn make_room(&mut self, slots: u32, ids: u32) -> Result<bool, Error>;
 
     /// How the program is attached to a trunk; `None`: it is not.
     fn attachment(&self, slot: TrunkSlot) -> Option<&Attachment>;
@@ -78,30 +91,76 @@ pub trait Dataplane: Send + std::fmt::Debug + 'static {
     /// # Errors
     /// If a map cannot be read.
     fn sent_to(&self, network: NetworkId) -> Result<Sent, Error>;
+
+    /// Removes what the programs of the trunks do not use any more: all of them
+    /// are attached.
+    ///
+    /// # Errors
+    /// If a pin cannot be removed. It is tried again at the next start.
+    fn settle(&mut self) -> Result<(), Error>;
+
+    /// Leaves things as they were, as far as no trunk's program was replaced.
+    ///
+    /// # Errors
+    /// If a pin cannot be removed.
+    fn give_up(&mut self) -> Result<(), Error>;
+
+    /// Pins again what somebody has removed; the paths.
+    ///
+    /// # Errors
+    /// If it cannot be pinned.
+    fn mend_pins(&mut self) -> Result<Vec<PathBuf>, Error>;
+
+    /// Whether a program is one of this instance: in a link that is pinned.
+    ///
+    /// # Errors
+    /// If somebody else has pinned something there.
+    fn is_ours(&self, program: u32) -> Result<bool, Error>;
+
+    /// The maps were there before, and programs may use them.
+    fn adopted(&self) -> bool;
+
+    /// Whether the maps have room for as many slots of trunks and ids of networks.
+    fn has_room(&self, slots: u32, ids: u32) -> bool;
 }
 
 /// How large the maps are, and where they are pinned.
 #[derive(Clone, Debug)]
 pub struct Layout {
-    /// Trunks of the configuration.
+    /// Slots there must be room for.
     pub trunks: u32,
-    /// Networks of the configuration.
+    /// Ids there must be room for.
     pub networks: u32,
-    /// Folder on a bpffs, for this instance and ABI.
-    pub pins: PathBuf,
+    /// The trunks. Links of others are detached.
+    pub links: Vec<(TrunkSlot, String)>,
+    /// Where to pin.
+    pub pins: PinDir,
+    /// The XDP object: [`OBJECT`].
+    pub object: &'static [u8],
 }
 
 /// What to attach where.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attach {
     /// The trunk's slot.
     pub slot: TrunkSlot,
+    /// The trunk's name.
+    pub trunk: String,
     /// The trunk.
     pub ifindex: IfIndex,
     /// Its MTU in bytes: decides which program fits.
     pub mtu: u32,
     /// On the skb instead of in the driver.
     pub generic: bool,
+    /// The program that is on the trunk now, and whether on the skb.
+    pub present: Option<(u32, bool)>,
+}
+
+impl Attach {
+    /// Whether `program` is on the trunk in the mode that is asked for.
+    fn has(&self, program: u32) -> bool {
+        self.present == Some((program, self.generic))
+    }
 }
 
 /// An attached program.
@@ -119,6 +178,8 @@ pub struct Attachment {
     pub prog_tag: u64,
     /// Kernel id of the bpf_link.
     pub link_id: u32,
+    /// It outlives the daemon.
+    pub pinned: bool,
 }
 
 /// What was counted.
@@ -162,6 +223,9 @@ pub enum Error {
         /// The error in words.
         reason: String,
     },
+    /// A program that is attached cannot be replaced: it stays.
+    #[error("the kernel refuses to replace the program that is attached: {0}")]
+    Replace(String),
     /// aya has attached the program over netlink instead of by a link. It is
     /// still attached, and the caller's to detach.
     #[error("the kernel attaches XDP programs, but gives no bpf_link")]
@@ -173,6 +237,14 @@ pub enum Error {
         map: &'static str,
         /// The error in words.
         reason: String,
+    },
+    /// Something in the place of a pin that is not ours.
+    #[error("{} {why}", path.display())]
+    ForeignPin {
+        /// The pin or the folder.
+        path: PathBuf,
+        /// What it is.
+        why: String,
     },
     /// A folder of pins.
     #[error("{}: {source}", path.display())]

@@ -16,7 +16,7 @@ pub enum Effect {
         /// Mount point.
         path: PathBuf,
     },
-    /// Pinned maps below this folder.
+    /// Pinned maps and links below this folder. Undone, XDP is detached.
     Pins {
         /// Mount point of the bpffs.
         bpffs: PathBuf,

@@ -27,7 +27,7 @@ impl Host {
             }
             Effect::Pins { bpffs } => {
                 self.pins(bpffs)
-                    .renew()
+                    .provide()
                     .map_err(|error| fail::dataplane(&error))?;
             }
             Effect::Up { interface } => {

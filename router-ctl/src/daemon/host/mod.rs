@@ -308,7 +308,8 @@ impl Host {
             .map_err(|error| fail::journal(&error))
     }
 
-    fn pins(&self, bpffs: &Path) -> PinDir {
+    /// Where this instance's pins are.
+    pub(super) fn pins(&self, bpffs: &Path) -> PinDir {
         PinDir::new(bpffs, &self.instance)
     }
 

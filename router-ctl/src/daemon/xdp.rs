@@ -1,0 +1,97 @@
+//! Looking after XDP once a second: pins that were removed, and trunks that were
+//! made anew. (The kernel does not announce that a bpf_link was detached either:
+//! the follower looks at the trunks.)
+
+use std::sync::Arc;
+
+use router_common::wire::TrunkSlot;
+use tracing::{info, warn};
+
+use super::{attach, bringup, engine::Engine};
+use crate::{
+    config::{Trunk, XdpMode},
+    error::Error,
+    netlink::types::Link,
+};
+
+/// What looking after found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Care {
+    /// The pins that could not be made again, in words.
+    pub(super) pin_failure: Option<String>,
+    /// Why a trunk that was made anew could not be attached to; said once.
+    attach_failure: Option<String>,
+}
+
+impl Engine {
+    /// Pins what has lost its pin, and attaches to trunks that were made anew.
+    pub(super) async fn look_after_xdp(&mut self) {
+        let mut changed = self.mend_pins();
+        let config = self.shared.config();
+        let numbering = self.shared.known().numbering.clone();
+        for (slot, trunk) in numbering.slots(&config) {
+            if trunk.xdp != XdpMode::Off {
+                changed |= self.look_after_trunk(slot, trunk).await;
+            }
+        }
+        if changed {
+            self.look_again();
+        }
+    }
+
+    fn mend_pins(&mut self) -> bool {
+        let failure = match self.shared.dataplane().as_mut().map(|d| d.mend_pins()) {
+            None => None,
+            Some(Ok(mended)) => {
+                for path in mended {
+                    warn!("{} was removed: pinned again", path.display());
+                }
+                None
+            }
+            Some(Err(error)) => Some(error.to_string()),
+        };
+        let changed = failure != self.care.pin_failure;
+        if changed && let Some(failure) = &failure {
+            warn!(%failure, "cannot pin what has lost its pin");
+        }
+        self.care.pin_failure = failure;
+        changed
+    }
+
+    async fn look_after_trunk(&mut self, slot: TrunkSlot, trunk: &Trunk) -> bool {
+        let Some(link) = self.follower.mirror().link_named(&trunk.interface).cloned() else {
+            return false;
+        };
+        let attached_to = {
+            let dataplane = self.shared.dataplane();
+            let attachment = dataplane.as_ref().and_then(|d| d.attachment(slot));
+            attachment.map(|attachment| attachment.ifindex)
+        };
+        if attached_to == Some(link.ifindex) {
+            return false;
+        }
+        let attached = self.attach_anew(slot, trunk, link).await;
+        let failure = attached.as_ref().err().map(ToString::to_string);
+        if failure != self.care.attach_failure
+            && let Some(failure) = &failure
+        {
+            warn!(%failure, "cannot attach to {}, which was made anew", trunk.interface);
+        }
+        self.care.attach_failure = failure;
+        attached.is_ok()
+    }
+
+    /// A trunk that was deleted and made anew is like any trunk at the start.
+    async fn attach_anew(
+        &mut self,
+        slot: TrunkSlot,
+        trunk: &Trunk,
+        link: Link,
+    ) -> Result<(), Error> {
+        info!("{} was made anew: attaching", trunk.interface);
+        let tables = self.host.devices().await?;
+        bringup::prepare_trunk(trunk, &tables, &mut self.host).await?;
+        let shared = Arc::clone(&self.shared);
+        attach::attach_trunk(slot, trunk, &link, &shared, &mut self.host, false).await
+    }
+}

@@ -1,0 +1,71 @@
+//! Pinned links: what carries a program from one daemon to the next.
+
+use std::{io, path::Path};
+
+use aya::programs::{
+    ProgramInfo,
+    links::{FdLink, LinkType, PinnedLink},
+    loaded_links, loaded_programs,
+};
+use router_common::abi::names;
+
+use super::Error;
+use crate::sys::{self, PinKind};
+
+/// A link of ours, and what it is attached with.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) link: FdLink,
+    pub(super) program: u32,
+}
+
+/// Opens the link that is pinned at `path`; `None`: none is.
+///
+/// # Errors
+/// If something else is, or a link with somebody's program.
+pub(super) fn open(path: &Path) -> Result<Option<Found>, Error> {
+    let foreign = |why: String| Error::ForeignPin {
+        path: path.to_owned(),
+        why,
+    };
+    match sys::pin_kind(path) {
+        Ok(PinKind::Link) => {}
+        Ok(_) => return Err(foreign("is no link".into())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(foreign(format!("cannot be opened: {error}"))),
+    }
+    let link = PinnedLink::from_pin(path).map_err(|error| foreign(error.to_string()))?;
+    let link = FdLink::from(link);
+    let info = link.info().map_err(|error| foreign(error.to_string()))?;
+    if !matches!(info.link_type(), Ok(LinkType::Xdp)) {
+        return Err(foreign("is a link, but not of XDP".into()));
+    }
+    let program = info.program_id();
+    match name_of(program) {
+        Some(name) if ![names::PROGRAM, names::PROGRAM_FRAGS].contains(&name.as_str()) => {
+            Err(foreign(format!("holds the program {name}, id {program}")))
+        }
+        _ => Ok(Some(Found { link, program })),
+    }
+}
+
+/// The name of a loaded program, if it can be found out (CAP_SYS_ADMIN).
+pub(super) fn name_of(program: u32) -> Option<String> {
+    let named = |info: &ProgramInfo| {
+        let name = info.name_as_str()?;
+        (!name.is_empty()).then(|| name.to_owned())
+    };
+    loaded_programs()
+        .filter_map(Result::ok)
+        .find(|info| info.id() == program)
+        .and_then(|info| named(&info))
+}
+
+/// The XDP link that holds a program, if there is one and it can be found out
+/// (CAP_SYS_ADMIN).
+pub(super) fn holding(program: u32) -> Option<u32> {
+    loaded_links()
+        .filter_map(Result::ok)
+        .find(|info| info.program_id() == program && matches!(info.link_type(), Ok(LinkType::Xdp)))
+        .map(|info| info.id())
+}
