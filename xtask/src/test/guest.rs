@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::table::Row;
-use super::{judge, libtest, tell};
+use super::{conformance, judge, libtest, tell};
 use crate::build::{self, TestBinary};
 use crate::setup::{self, Kernel, Need};
 use crate::{paths, run, step, vm};
@@ -55,6 +55,9 @@ pub(super) fn run(kernel: Kernel) -> Result<Row> {
     let _ = fs::remove_file(script);
     let log = paths::work().join(format!("log/test-on-{kernel}.log"));
     fs::write(&log, &console.text).with_context(|| format!("cannot write {}", log.display()))?;
+
+    let release = conformance::short(&setup::kernel_version(kernel)?);
+    conformance::keep(&release, &format!("Linux {kernel}"), &console.text)?;
 
     let mut row = Row::default();
     let names = tests.iter().map(|test| test.name.as_str());

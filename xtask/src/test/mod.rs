@@ -2,6 +2,7 @@
 //! kernel and, with the article, in virtual machines; then a table and one
 //! closing line.
 
+mod conformance;
 mod guest;
 mod libtest;
 mod skips;
@@ -29,6 +30,10 @@ pub(crate) struct Args {
     /// Only the stages whose names begin so: lint, host, kernel, net, Linux
     #[arg(long = "only", value_name = "STAGE")]
     only: Vec<String>,
+    /// Play the conformance cases on this host and in all virtual machines, and
+    /// write docs/conformance.md
+    #[arg(long)]
+    conformance: bool,
 }
 
 type Stage = (String, Box<dyn FnOnce() -> Result<Row>>);
@@ -40,6 +45,9 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         if args.only.is_empty() || args.only.iter().any(wanted) {
             stage(&mut rows, &name, run);
         }
+    }
+    if args.conformance {
+        stage(&mut rows, "conformance", conformance::report);
     }
     let good = table::print(&rows);
     Ok(ExitCode::from(u8::from(!good)))
@@ -59,6 +67,7 @@ fn stages(args: &Args) -> Vec<Stage> {
     ];
     if !args.quick {
         let kernels = match &args.kernels[..] {
+            [] if args.conformance => &[Kernel::V6_1, Kernel::V6_12, Kernel::Newest][..],
             [] => &[Kernel::V6_1, Kernel::V6_12][..],
             kernels => kernels,
         };
@@ -68,6 +77,10 @@ fn stages(args: &Args) -> Vec<Stage> {
                 Box::new(move || guest::run(kernel)),
             ));
         }
+    }
+    if args.conformance {
+        // The others tell nothing of cases.
+        stages.retain(|(name, _)| name == "kernel" || name == "net" || name.starts_with("Linux"));
     }
     stages
 }
@@ -162,7 +175,9 @@ fn cargo_test(stage: &str, arguments: &[&str], way: Way) -> Result<Row> {
         }
     }
     let finished = step::into_log(&what, &mut command)?;
-    let report = libtest::parse(&finished.text());
+    let text = finished.text();
+    conformance::keep(&conformance::host_kernel(), &format!("host {stage}"), &text)?;
+    let report = libtest::parse(&text);
     let row = judge(stage, &report, finished.status.success());
     if !finished.status.success() {
         if report.failed == 0 {
