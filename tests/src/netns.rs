@@ -123,6 +123,16 @@ impl Netns {
         Path::new(DIRECTORY).join(&self.name)
     }
 
+    /// The namespace for another thread, without the name: whoever has it does
+    /// not remove it.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn handle(&self) -> Result<Handle> {
+        let handle = self.handle.try_clone();
+        Ok(Handle(handle.context("cannot share a namespace")?))
+    }
+
     /// Runs a closure on a thread of its own inside, and waits for it.
     ///
     /// # Errors
@@ -217,6 +227,21 @@ impl Drop for Netns {
         if let Err(error) = delete(&self.name) {
             eprintln!("{error:#}");
         }
+    }
+}
+
+/// A namespace that somebody else will remove.
+#[derive(Debug)]
+pub struct Handle(File);
+
+impl Handle {
+    /// [`ip_batch`] inside; the calling thread is there from now on.
+    ///
+    /// # Errors
+    /// As [`ip_batch`].
+    pub fn ip_batch(self, lines: &str) -> Result<()> {
+        enter(&self.0).context("cannot enter a namespace")?;
+        ip_batch(lines)
     }
 }
 

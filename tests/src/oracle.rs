@@ -6,7 +6,7 @@
 //! * [`Twin`]: two arms, with `xdp = "native"` and with `xdp = "off"`; whatever
 //!   is done to one is done to the other
 //! * [`compare`]: what is compared, and [`differences`]: what is not, and why
-//! * [`report`]: a line a row, for docs/conformance.md
+//! * [`cases`]: the list; [`report`]: what docs/conformance.md is made of
 //!
 //! A row is held to more than on = off:
 //! * what its table says: which path it takes, its bytes (etherparse's), the
@@ -16,6 +16,7 @@
 //!   and I3 are about NAT and filters, which are not built yet.)
 
 pub mod arm;
+pub mod cases;
 pub mod compare;
 pub mod differences;
 mod noise;
@@ -32,7 +33,7 @@ use nix::{
 
 pub use arm::{Arm, Seen, Stats};
 pub use differences::{Difference, Differences};
-pub use report::Fate;
+pub use report::{Fate, Tally};
 pub use twin::Twin;
 pub use world::{Kind, World};
 

@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use router_common::{abi::egress_flags, datapath::Reason};
 use router_tests::{
+    oracle::{Fate, report},
     packet::{Frame, Transport},
     prog::{
         Agreement,
@@ -112,6 +113,9 @@ fn multipath() {
         seen.iter().filter(|count| **count > 10).count() == 3,
         "three legs carry flows: {seen:?}"
     );
+
+    report::shown(97, Fate::Xdp, "multipath");
+    report::shown(99, Fate::Xdp, "multipath");
 
     // Where the choice cannot be repeated, the kernel makes it.
     scene.recount();

@@ -6,6 +6,7 @@ use router_common::{
     datapath::Reason,
 };
 use router_tests::{
+    oracle::{Fate, report},
     packet::{Frame, Transport},
     prog::{
         Agreement,
@@ -123,6 +124,8 @@ fn every_checksum() {
         bytes: frames * 38,
     };
     assert_eq!(moved(&scene), [(Record::Forwarded(0, 1), expected)]);
+    report::shown(28, Fate::Xdp, "every_checksum");
+    report::shown(29, Fate::Xdp, "every_checksum");
 }
 
 /// I5: what went in is what was counted, by action.

@@ -144,8 +144,11 @@ impl Arm {
         Ok(seen)
     }
 
-    /// False where the NIC does not take it.
-    fn send(&self, wire: usize, frame: &[u8]) -> Result<bool> {
+    /// Sends a frame in at a wire. False where the NIC does not take it.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn send(&self, wire: usize, frame: &[u8]) -> Result<bool> {
         let start = Instant::now();
         loop {
             match send(self.sockets[wire].as_raw_fd(), frame, MsgFlags::empty()) {
@@ -169,7 +172,10 @@ impl Arm {
     }
 
     /// Waits until what was sent before on this wire has been dealt with.
-    fn barrier(&mut self, wire: usize, seen: &mut Seen) -> Result<()> {
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn barrier(&mut self, wire: usize, seen: &mut Seen) -> Result<()> {
         self.probes += 1;
         let [_, a, b, c] = self.probes.to_be_bytes();
         let asker: Mac = [0x02, 0xba, 0, a, b, c];

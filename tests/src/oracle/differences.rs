@@ -10,6 +10,10 @@ pub enum Difference {
     Padding,
     /// The IP id of a packet that the router made itself.
     RouterId,
+    /// What a router writes into an IPv4 timestamp option.
+    Timestamp,
+    /// An ICMP error that the kernel keeps back when it has sent many to one host.
+    ErrorLimit,
     /// Frames of one row came out in another order.
     Order,
     /// Questions that the router asks of its own accord.
@@ -28,6 +32,11 @@ impl Difference {
                  every receiver trims"
             }
             Self::RouterId => "two kernels number their own packets by a secret of their own",
+            Self::Timestamp => "the option asks for the time of day, in milliseconds",
+            Self::ErrorLimit => {
+                "a token a second for each source (ip_rt_error_cost), which no sysctl of a \
+                 namespace turns off: the row is played again when there is one"
+            }
             Self::Order => "a packet that took the kernel's path, and one that XDP forwarded",
             Self::Questions => {
                 "who asks for a neighbour, and when, is the neighbour tables' matter"
@@ -45,6 +54,8 @@ impl fmt::Display for Difference {
         f.write_str(match self {
             Self::Padding => "padding behind the packet",
             Self::RouterId => "IP ids of the router's own packets",
+            Self::Timestamp => "timestamps",
+            Self::ErrorLimit => "errors kept back",
             Self::Order => "order",
             Self::Questions => "the router's own questions",
             Self::Leg => "the leg among equal ones",

@@ -1,17 +1,18 @@
-//! What the conformance report is made of: one line a row, on standard output,
-//! as guests have a read-only root. `cargo xtask test --conformance` asks for
-//! them and reads them.
+//! What the conformance report is made of: lines on standard output, as guests
+//! have a read-only root. `cargo xtask test` keeps them, and `--conformance`
+//! makes docs/conformance.md of them.
 
-use std::{env, fmt};
+use std::{collections::BTreeMap, env, fmt};
 
-/// How a line begins; fields follow, separated by tabs: case, fate, test, what.
-pub const RESULT: &str = "CONFORMANCE";
+use super::cases;
 
-/// The variable that asks for the lines.
-const WANTED: &str = "ROUTER_CONFORMANCE";
+/// How a result begins; fields follow, separated by tabs: case, fate, test, rows.
+const RESULT: &str = "CONFORMANCE";
+/// How a line of the list begins; fields follow: case, letter, what, note.
+const CASE: &str = "CONFORMANCE-CASE";
 
 /// What became of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fate {
     /// XDP forwarded it, as the kernel does.
     Xdp,
@@ -19,6 +20,8 @@ pub enum Fate {
     Kernel,
     /// Nobody forwarded it, with XDP or without.
     Not,
+    /// XDP left it to the kernel, which was not asked.
+    Up,
     /// With XDP something else came out than without.
     Differs,
 }
@@ -29,20 +32,61 @@ impl fmt::Display for Fate {
             Self::Xdp => "xdp",
             Self::Kernel => "kernel",
             Self::Not => "not",
+            Self::Up => "up",
             Self::Differs => "differs",
         })
     }
 }
 
-/// Prints a row's line, if somebody wants it.
-pub fn tell(case: u16, fate: Fate, test: &str, what: &str) {
-    if wanted() && case != 0 {
-        println!("{RESULT}\t{case}\t{fate}\t{test}\t{what}");
+/// Rows by case, fate and test.
+#[derive(Clone, Debug, Default)]
+pub struct Tally(BTreeMap<(u16, Fate, String), usize>);
+
+impl Tally {
+    /// Notes a row. Case 0 is none of the list's.
+    pub fn note(&mut self, case: u16, fate: Fate, test: &str) {
+        if case != 0 {
+            *self.0.entry((case, fate, test.to_owned())).or_default() += 1;
+        }
+    }
+
+    /// Prints the lines; it is empty then.
+    pub fn tell(&mut self) {
+        let program = program();
+        for ((case, fate, test), rows) in std::mem::take(&mut self.0) {
+            println!("{RESULT}\t{case}\t{fate}\t{program}::{test}\t{rows}");
+        }
     }
 }
 
-/// Whether a report is being made.
-#[must_use]
-pub fn wanted() -> bool {
-    env::var_os(WANTED).is_some()
+/// Tells that this kernel lacks what a case is about.
+pub fn lacking(case: u16, test: &str) {
+    println!("{RESULT}\t{case}\tskipped\t{}::{test}\t1", program());
+}
+
+/// Tells of a case that was shown otherwise than by rows.
+pub fn shown(case: u16, fate: Fate, test: &str) {
+    let mut tally = Tally::default();
+    tally.note(case, fate, test);
+    tally.tell();
+}
+
+/// Prints the list of cases.
+pub fn tell_cases() {
+    for (letter, case) in cases::all() {
+        println!(
+            "{CASE}\t{}\t{letter}\t{}\t{}",
+            case.number, case.what, case.note
+        );
+    }
+}
+
+/// The test program, without cargo's hash.
+fn program() -> String {
+    let path = env::current_exe().unwrap_or_default();
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match name.rsplit_once('-') {
+        Some((name, _)) => name.to_owned(),
+        None => name.into_owned(),
+    }
 }

@@ -34,6 +34,11 @@ impl Baseline {
         Ok(())
     }
 
+    /// Whether such a sysctl was written.
+    pub(super) fn has(&self, part: &str) -> bool {
+        self.sysctls.iter().any(|(key, _)| key.contains(part))
+    }
+
     /// Undoes rules, routes, next hops, addresses, neighbours, links, sysctls.
     pub(super) fn restore(&self, arm: &Arm, world: World) -> Result<()> {
         let router = &arm.router;

@@ -9,16 +9,21 @@ use router_common::{
 };
 
 use super::{
-    Arm, Differences, Fate, Kind, Seen, Stats, World, compare, pin, report, reset::Baseline,
+    Arm, Difference, Differences, Fate, Kind, Seen, Stats, Tally, World, compare, pin,
+    reset::Baseline,
 };
 use crate::{
     lab, netns,
+    packet::Frame,
     prog::{Expect, Kernel, Network, Row},
     tables::{Stage, Table},
 };
 
 /// Rows that go in at once: far fewer than a veth's ring has places.
 const BATCH: usize = 32;
+
+/// When the kernel has another error for the same host: a second, and some.
+const ERROR_TOKEN: std::time::Duration = std::time::Duration::from_millis(1200);
 
 /// Two routers, alike but for XDP.
 #[derive(Debug)]
@@ -32,12 +37,17 @@ pub struct Twin {
     table: String,
     /// Something was changed that the daemon may not have taken in.
     unsettled: bool,
+    /// That was a sysctl which the kernel does not announce.
+    unannounced: bool,
     stats: Stats,
     baseline: Baseline,
+    /// Rows that will go in together.
+    waiting: Vec<Row>,
     rows: usize,
     unplayable: usize,
     failures: Vec<String>,
     differences: Differences,
+    tally: Tally,
 }
 
 impl Twin {
@@ -73,10 +83,13 @@ impl Twin {
             test: test.to_owned(),
             table: String::new(),
             unsettled: false,
+            unannounced: false,
             rows: 0,
             unplayable: 0,
             failures: Vec::new(),
             differences: Differences::default(),
+            tally: Tally::default(),
+            waiting: Vec::new(),
         })
     }
 
@@ -106,7 +119,9 @@ impl Twin {
     /// # Panics
     /// Where the kernel refuses.
     pub fn reset(&mut self) {
+        self.flush();
         let baseline = std::mem::take(&mut self.baseline);
+        self.unannounced |= baseline.has("multipath");
         for arm in [&self.on, &self.off] {
             baseline
                 .restore(arm, self.world)
@@ -126,6 +141,9 @@ impl Twin {
     /// # Panics
     /// Where the kernel or a daemon refuses.
     pub fn settle(&mut self) {
+        if std::mem::take(&mut self.unannounced) {
+            std::thread::sleep(unannounced());
+        }
         if self.unsettled {
             for arm in [&mut self.on, &mut self.off] {
                 arm.settle().unwrap_or_else(|e| panic!("{e:?}"));
@@ -141,6 +159,16 @@ impl Twin {
     /// # Panics
     /// Where the kernel or a daemon refuses.
     pub fn exchange(&mut self, from: Network, frames: &[Vec<u8>]) -> (Seen, Seen, Stats) {
+        let once = self.exchange_once(from, frames);
+        if !compare::only_errors_differ(&once.0, &once.1) {
+            return once;
+        }
+        self.differs(Difference::ErrorLimit, "an error");
+        std::thread::sleep(ERROR_TOKEN);
+        self.exchange_once(from, frames)
+    }
+
+    fn exchange_once(&mut self, from: Network, frames: &[Vec<u8>]) -> (Seen, Seen, Stats) {
         self.settle();
         let on = self.on.play(from, frames);
         let off = self.off.play(from, frames);
@@ -154,6 +182,19 @@ impl Twin {
         )
     }
 
+    /// A frame that comes in on `from`, as it is on this world's wire; `None`: it
+    /// is about tags, and there are none.
+    #[must_use]
+    pub fn frame(&self, from: Network, frame: &Frame) -> Option<Vec<u8>> {
+        self.world.on_wire(from, frame).map(|frame| frame.bytes())
+    }
+
+    /// Notes a difference that is allowed.
+    pub fn differs(&mut self, difference: Difference, what: &str) {
+        let place = format!("{}: {what}", self.table);
+        self.differences.note(difference, &place);
+    }
+
     /// Plays frames of one case that came in on `from`, and holds the arms to
     /// each other and to the invariants. What came out, and the fate.
     pub fn same(
@@ -163,6 +204,7 @@ impl Twin {
         from: Network,
         frames: &[Vec<u8>],
     ) -> (Seen, Seen, Fate) {
+        self.flush();
         let (on, off, counted) = self.exchange(from, frames);
         let (fate, wrong) = self.judge(what, frames, &on, &off, &counted);
         self.conclude(case, what, fate, &wrong, &counted);
@@ -214,8 +256,7 @@ impl Twin {
     /// Notes a row's end.
     fn conclude(&mut self, case: u16, what: &str, fate: Fate, wrong: &[String], counted: &Stats) {
         self.rows += 1;
-        let test = format!("{}::{}", self.test, self.table);
-        report::tell(case, fate, &test, what);
+        self.tally.note(case, fate, &self.place());
         if wrong.is_empty() {
             return;
         }
@@ -240,15 +281,25 @@ impl Twin {
     }
 
     /// A case that was shown otherwise than by a row.
-    pub fn shown(&mut self, case: u16, fate: Fate, what: &str) {
+    pub fn shown(&mut self, case: u16, fate: Fate) {
         self.rows += 1;
-        report::tell(case, fate, &format!("{}::{}", self.test, self.table), what);
+        self.tally.note(case, fate, &self.place());
+    }
+
+    fn place(&self) -> String {
+        format!("{}::{}", self.test, self.table)
     }
 
     /// XDP forwards it, and so does the kernel: rows that may go in together.
     fn is_plain(row: &Row) -> bool {
         matches!(row.expect, Expect::Forward { .. })
             && matches!(row.kernel, Kernel::Forwards(..) | Kernel::Unasked)
+    }
+
+    /// Plays the rows that wait.
+    fn flush(&mut self) {
+        let rows = std::mem::take(&mut self.waiting);
+        self.batch(&rows);
     }
 
     /// Rows that XDP is to forward, all on one wire, at once: most are, and to
@@ -325,7 +376,12 @@ impl Twin {
         };
         let input = frame.bytes();
         let frames = [input];
-        let (on, off, counted) = self.exchange(row.ingress, &frames);
+        let (mut on, mut off, mut counted) = self.exchange(row.ingress, &frames);
+        if row.kernel == Kernel::Answers && on.frames.is_empty() && off.frames.is_empty() {
+            self.differs(Difference::ErrorLimit, &row.what);
+            std::thread::sleep(ERROR_TOKEN);
+            (on, off, counted) = self.exchange(row.ingress, &frames);
+        }
         if on.refused && off.refused {
             // Larger than what the NIC takes: nothing of the router's.
             self.unplayable += 1;
@@ -397,10 +453,12 @@ impl Twin {
     /// # Panics
     /// With every row that failed.
     pub fn finish(mut self) {
+        self.flush();
         println!(
             "{}: {} rows on {:?} networks, {} that need tags or larger frames left out",
             self.test, self.rows, self.world.kind, self.unplayable
         );
+        self.tally.tell();
         for line in self.differences.lines() {
             println!("{line}");
         }
@@ -415,25 +473,29 @@ impl Twin {
     }
 }
 
+/// The daemon looks once a second.
+fn unannounced() -> std::time::Duration {
+    std::time::Duration::from_millis(if lab::slow() { 3000 } else { 1300 })
+}
+
 impl Stage for Twin {
     fn check(&mut self, rows: impl IntoIterator<Item = Row>) {
-        let mut batch = Vec::new();
         for row in rows.into_iter().filter(|row| !row.by_hand) {
-            if !Self::is_plain(&row) {
-                self.batch(&std::mem::take(&mut batch));
+            if Self::is_plain(&row) {
+                let other = |first: &Row| first.ingress != row.ingress;
+                if self.waiting.len() == BATCH || self.waiting.first().is_some_and(other) {
+                    self.flush();
+                }
+                self.waiting.push(row);
+            } else {
+                self.flush();
                 self.row(&row);
-                continue;
             }
-            let other = |first: &Row| first.ingress != row.ingress;
-            if batch.len() == BATCH || batch.first().is_some_and(other) {
-                self.batch(&std::mem::take(&mut batch));
-            }
-            batch.push(row);
         }
-        self.batch(&batch);
     }
 
     fn ip(&mut self, lines: &str) {
+        self.flush();
         for arm in [&self.on, &self.off] {
             arm.router
                 .ip_batch(lines)
@@ -443,6 +505,7 @@ impl Stage for Twin {
     }
 
     fn ip6(&mut self, words: &str) {
+        self.flush();
         for arm in [&self.on, &self.off] {
             arm.router
                 .ip(&format!("-6 {words}"))
@@ -452,6 +515,7 @@ impl Stage for Twin {
     }
 
     fn sysctl(&mut self, key: &str, value: &str) {
+        self.flush();
         self.baseline
             .remember(key, &self.off)
             .unwrap_or_else(|e| panic!("{e:?}"));
@@ -460,6 +524,7 @@ impl Stage for Twin {
                 .sysctl(key, value)
                 .unwrap_or_else(|e| panic!("{e:?}"));
         }
+        self.unannounced |= key.contains("multipath");
         self.unsettled = true;
     }
 

@@ -8,7 +8,10 @@ use router_common::{
 };
 
 use super::{Counters, Load, Network, Router, wire::Wires};
-use crate::netns::{self, Private};
+use crate::{
+    netns::{self, Private},
+    oracle::Tally,
+};
 
 /// Name of the trunk with this slot.
 const fn trunk(slot: u8) -> &'static str {
@@ -38,6 +41,8 @@ pub struct Scene {
     pub(super) counted: Counters,
     pub(super) failures: Vec<String>,
     pub(super) rows: usize,
+    pub(super) tally: Tally,
+    pub(super) test: String,
     // Last: the namespace outlives what is in it.
     _namespace: Private,
 }
@@ -69,6 +74,8 @@ impl Scene {
             wires: Wires::open(),
             failures: Vec::new(),
             rows: 0,
+            tally: Tally::default(),
+            test: test.to_owned(),
             _namespace: namespace,
         };
         for network in Network::ALL {

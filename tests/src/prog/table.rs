@@ -12,7 +12,10 @@ use std::fmt::Write as _;
 use router_common::{abi::Counter, datapath::Reason};
 
 use super::{Network, Outcome, Record, Scene, XDP_PASS, XDP_REDIRECT, XDP_TX};
-use crate::packet::{Decoded, Frame, Mac, Tag};
+use crate::{
+    oracle::Fate,
+    packet::{Decoded, Frame, Mac, Tag},
+};
 
 /// What must become of a frame.
 #[derive(Clone, Copy, Debug)]
@@ -234,6 +237,14 @@ impl Scene {
             self.rows += 1;
             let mut wrong = self.program_wrong(&row);
             wrong.extend(self.kernel_wrong(&row));
+            let fate = match (wrong.is_empty(), &row.expect, row.kernel) {
+                (false, ..) => Fate::Differs,
+                (true, Expect::Forward { .. }, _) => Fate::Xdp,
+                (true, Expect::Up(_), Kernel::Forwards(..)) => Fate::Kernel,
+                (true, Expect::Up(_), Kernel::Drops | Kernel::Answers) => Fate::Not,
+                (true, Expect::Up(_), Kernel::Unasked) => Fate::Up,
+            };
+            self.tally.note(row.case, fate, &self.test);
             if !wrong.is_empty() {
                 let mut text = format!("case {}: {}", row.case, row.what);
                 for line in wrong {
@@ -348,6 +359,7 @@ impl Scene {
     /// With every row that failed.
     pub fn finish(mut self) {
         println!("{} rows", self.rows);
+        self.tally.tell();
         let failures = std::mem::take(&mut self.failures);
         assert!(
             failures.is_empty(),

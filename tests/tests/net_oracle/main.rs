@@ -1,10 +1,18 @@
 //! Output with XDP = output without: the conformance tables on a wire, by the
 //! real daemon.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+mod changes;
+mod fib;
+mod mtu;
+mod slow_path;
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
 
 use router_tests::{
-    oracle::Twin,
+    oracle::{Twin, report},
     tables::{Table, a_l2_vlan, b_ipv4, c_ipv6, disagreements, e_mtu, f_fib},
 };
 
@@ -43,6 +51,11 @@ const PLAIN: &[(&str, Table<Twin>)] = &[
     ("ipv6::transports", c_ipv6::transports),
     ("tags_do_not_count", e_mtu::tags_do_not_count),
     ("long_trailers", disagreements::long_trailers),
+    ("no_vlan_offload", slow_path::no_vlan_offload),
+    ("large_ifindexes", slow_path::large_ifindexes),
+    ("traceroute", slow_path::traceroute),
+    ("no_errors_about", slow_path::no_errors_about),
+    ("kernel_counters", slow_path::kernel_counters),
 ];
 
 /// Tables that change routes, links or sysctls. Rules come last: a namespace
@@ -55,6 +68,14 @@ const CHANGING: &[(&str, Table<Twin>)] = &[
     ("route_mtu", e_mtu::route_mtu),
     ("route_types", f_fib::route_types),
     ("neighbours", f_fib::neighbours),
+    ("many_routes", fib::many_routes),
+    ("equal_legs", fib::equal_legs),
+    ("mid_traffic", changes::mid_traffic),
+    ("mtu::device", mtu::device),
+    ("mtu::routes", mtu::routes),
+    ("failed_neighbours", slow_path::failed_neighbours),
+    ("redirects", slow_path::redirects),
+    ("no_way_out_for_xdp", slow_path::no_way_out_for_xdp),
     ("longest_match", f_fib::longest_match),
     ("next_hops_of_other_kinds", f_fib::next_hops_of_other_kinds),
     ("ipv4_forwarding", disagreements::ipv4_forwarding),
@@ -80,9 +101,9 @@ fn play(test: &str, tables: &[(&str, Table<Twin>)]) {
         return;
     };
     for (name, table) in tables {
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         twin.play(name, *table);
-        println!("{name}: {:?}", start.elapsed());
+        println!("{name}: {:.1} s", start.elapsed().as_secs_f64());
     }
     twin.finish();
 }
@@ -95,4 +116,21 @@ fn plain_tables() {
 #[test]
 fn changing_tables() {
     play("changing_tables", CHANGING);
+}
+
+/// 95: only where the kernel has VRFs, which is in virtual machines.
+#[test]
+fn vrf() {
+    if !fib::has_vrf() {
+        println!("SKIP vrf: this kernel has no vrf, or this user may not make one");
+        report::lacking(95, "vrf");
+        return;
+    }
+    play("vrf", &[("vrf", fib::vrf)]);
+}
+
+/// Every kernel's results come with the list that they are held to.
+#[test]
+fn the_list() {
+    report::tell_cases();
 }
