@@ -42,6 +42,10 @@ use crate::{
 /// is asked for, as a sender is not always scheduled in time.
 const INTERVAL: Duration = Duration::from_micros(500);
 
+/// The same under software emulation: a packet takes a guest's CPU as long as
+/// ten do elsewhere, and one that does nothing else has no time for a daemon.
+const SLOW_INTERVAL: Duration = Duration::from_millis(4);
+
 /// A sender that was kept from sending catches up by so many at most: a veth's
 /// ring has 256 places, and what overflows there no router has lost.
 const BURST: u32 = 16;
@@ -539,6 +543,7 @@ fn warm_up(host: &Netns, template: &Template, arrivals: &Mutex<Arrivals>) -> Res
 fn emit(mut template: Template, stop: &AtomicBool) -> Result<Vec<Instant>> {
     let mut times = Vec::new();
     let mut socket: Option<OwnedFd> = None;
+    let interval = if lab::slow() { SLOW_INTERVAL } else { INTERVAL };
     let mut next = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         let now = Instant::now();
@@ -546,8 +551,8 @@ fn emit(mut template: Template, stop: &AtomicBool) -> Result<Vec<Instant>> {
             thread::sleep(early);
             continue;
         }
-        if now - next > INTERVAL * BURST {
-            next = now - INTERVAL * BURST;
+        if now - next > interval * BURST {
+            next = now - interval * BURST;
         }
         let Some(open) = &socket else {
             socket = if_nametoindex(HOST_INTERFACE)
@@ -563,7 +568,7 @@ fn emit(mut template: Template, stop: &AtomicBool) -> Result<Vec<Instant>> {
         match send(open.as_raw_fd(), &template.sent, MsgFlags::empty()) {
             Ok(_) => {
                 times.push(at);
-                next += INTERVAL;
+                next += interval;
             }
             Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::EINTR) => thread::yield_now(),
             // The interface is down, or gone: another may be there soon.

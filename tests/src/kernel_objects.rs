@@ -135,6 +135,24 @@ pub fn carrier_changes(netns: &Netns, device: &str) -> Result<u64> {
         .context("ip tells no carrier_changes")
 }
 
+/// Frames that XDP sent on from a device, as its driver counts them: with or
+/// without a daemon.
+///
+/// # Errors
+/// Where the driver does not tell.
+pub fn forwarded_by_xdp(netns: &Netns, device: &str) -> Result<u64> {
+    let text = netns::run(netns.command("ethtool").args(["-S", device]))?;
+    let counters = text.lines().filter_map(|line| line.trim().split_once(": "));
+    let forwards = |name: &str| name.ends_with("_xdp_tx") || name.ends_with("_xdp_redirect");
+    let mut sum = None;
+    for (name, value) in counters {
+        if name.starts_with("rx_queue_") && forwards(name) {
+            sum = Some(sum.unwrap_or(0) + value.parse::<u64>().context("a counter")?);
+        }
+    }
+    sum.with_context(|| format!("{device} counts nothing of XDP"))
+}
+
 fn link(netns: &Netns, device: &str) -> Result<Value> {
     let text = netns.ip(&format!("-j -s -s link show dev {device}"))?;
     let links: Value = serde_json::from_str(&text).context("cannot read what ip prints")?;
