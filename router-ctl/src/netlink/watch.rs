@@ -121,15 +121,26 @@ impl Watch {
 
     /// What waits is older than what was lost, all of it.
     fn overrun(&mut self) -> Result<Heard, Error> {
-        while self.receive(&mut Vec::new())? != Received::Nothing {}
-        Ok(Heard::Overrun)
+        loop {
+            let received = self.take_one();
+            // Unread: there may be many.
+            self.datagram.clear();
+            if self.received(received, &mut Vec::new())? == Received::Nothing {
+                return Ok(Heard::Overrun);
+            }
+        }
     }
 
     /// Takes one datagram, without waiting.
     fn receive(&mut self, deltas: &mut Vec<Delta>) -> Result<Received, Error> {
+        let received = self.take_one();
+        self.received(received, deltas)
+    }
+
+    fn take_one(&mut self) -> io::Result<SocketAddr> {
         self.datagram.clear();
         let received = self.socket.socket_ref().recv_from(&mut self.datagram, 0);
-        self.received(received.map(|(_, sender)| sender), deltas)
+        received.map(|(_, sender)| sender)
     }
 
     fn received(

@@ -8,8 +8,8 @@
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 
-/// Up to the stack, untouched.
-#[xdp]
+/// Up to the stack, untouched. `frags`: a port may have jumbo frames.
+#[xdp(frags)]
 fn pass(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_PASS
 }

@@ -204,7 +204,11 @@ impl World {
     /// A wire's end takes frames that the router must not send: a veth with
     /// native XDP allows its peer a good 3,500 bytes in one buffer.
     fn far_mtu(self) -> u16 {
-        if self.mtu <= 1500 { 2000 } else { self.mtu }
+        if self.mtu <= 1500 {
+            2000
+        } else {
+            self.mtu + 200
+        }
     }
 
     fn network_of_device(self, device: &str) -> Network {

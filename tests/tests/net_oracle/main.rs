@@ -5,6 +5,7 @@ mod changes;
 mod fib;
 mod mtu;
 mod slow_path;
+mod transfers;
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -127,6 +128,24 @@ fn vrf() {
         return;
     }
     play("vrf", &[("vrf", fib::vrf)]);
+}
+
+/// 87, 90, 91.
+#[test]
+fn tcp_across_mtus() {
+    let _guard = one_at_a_time();
+    transfers::tcp_across_mtus();
+}
+
+/// 87: frames that need more than one buffer.
+#[test]
+fn jumbo_frames() {
+    let _guard = one_at_a_time();
+    let Some(mut twin) = Twin::or_skip("jumbo_frames", 9000) else {
+        return;
+    };
+    twin.play("jumbo_frames", e_mtu::jumbo_frames);
+    twin.finish();
 }
 
 /// Every kernel's results come with the list that they are held to.
