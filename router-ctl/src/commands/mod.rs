@@ -11,6 +11,7 @@ mod monitor;
 mod neigh;
 mod networks;
 mod route_get;
+mod route_select;
 mod routes;
 mod run;
 mod stats;

@@ -7,25 +7,69 @@ use ipnet::IpNet;
 use super::{globals::Globals, watch};
 use crate::{
     api::model::{NetworkStatus, Stats},
-    error::Error,
+    codes,
+    error::{Error, Kind},
     output::{Format, table},
     service::RouteFilter,
 };
 
-/// List the networks: VLAN, sub-interface, gateways, MTU, state
-///
-/// With --watch also packets per second that XDP forwards from each network;
-/// with -v also MAC and ifindex.
-#[derive(clap::Args, Debug)]
-pub(super) struct Args {}
+const EXAMPLES: &str = "\
+Examples:
+  router-ctl networks                  all of them
+  router-ctl networks mac10            one; `router-ctl net show dev mac10` is the same
+  router-ctl --watch networks          packets per second that XDP forwards from each
 
-pub(super) async fn run(_: &Args, globals: &Globals) -> Result<ExitCode, Error> {
+States: up, down, missing, or why XDP does not forward for it. With -v also MAC and
+ifindex.";
+
+/// List the networks: VLAN, sub-interface, gateways, MTU, state
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = EXAMPLES,
+    override_usage = "router-ctl networks [OPTIONS] [list] [[dev] NETWORK]..."
+)]
+pub(super) struct Args {
+    /// [list] [[dev] NETWORK]...
+    #[arg(value_name = "NETWORK", hide = true)]
+    words: Vec<String>,
+}
+
+/// The networks asked for; none: all.
+fn named(words: &[String]) -> Vec<&str> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["list" | "ls" | "show", "dev", rest @ ..]
+        | ["list" | "ls" | "show", rest @ ..]
+        | ["dev", rest @ ..]
+        | rest => rest.to_vec(),
+    }
+}
+
+/// Those of `names`, in their order.
+fn chosen(networks: Vec<NetworkStatus>, names: &[&str]) -> Result<Vec<NetworkStatus>, Error> {
+    let missing = names
+        .iter()
+        .find(|name| !networks.iter().any(|network| network.name == **name));
+    if let Some(name) = missing {
+        return Err(Error::new(
+            Kind::Failed,
+            codes::NETWORK_UNKNOWN,
+            format!("there is no network {name}"),
+        )
+        .help("`router-ctl networks` lists them"));
+    }
+    let wanted =
+        |network: &NetworkStatus| names.is_empty() || names.contains(&network.name.as_str());
+    Ok(networks.into_iter().filter(wanted).collect())
+}
+
+pub(super) async fn run(args: &Args, globals: &Globals) -> Result<ExitCode, Error> {
     let client = globals.client();
     let format = globals.format();
     let families = globals.families();
     let mut rates = globals.watch.map(|_| Rates::default());
     watch::repeat(globals, async || {
-        let mut networks = client.networks().await?;
+        let mut networks = chosen(client.networks().await?, &named(&args.words))?;
         for network in &mut networks {
             network.gateways.retain(|net| wanted(*net, families));
         }

@@ -3,22 +3,28 @@
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use ipnet::IpNet;
 
-use super::{globals::Globals, networks::or_dash, route_get, watch};
+use super::{globals::Globals, networks::or_dash, route_get, route_select::Selection, watch};
 use crate::{
-    api::model::{Route, RouteChange, RouteVerb},
+    api::model::{Route, RouteChange, RouteVerb, RunningConfig},
     config::StaticRoute,
     error::Error,
     output::{Format, table},
 };
 
+/// Who made it, as the kernel's tables say of our routes.
+const OURS: &str = "router-ctl";
+
 const EXAMPLES: &str = "\
 Examples:
   router-ctl routes                                  both families; -4 or -6 for one
+  router-ctl routes list dev mac10 proto bird        some of them
   router-ctl routes get 10.9.0.1 from 172.16.20.10
   router-ctl routes add 10.9.0.0/16 via 172.16.10.9
   router-ctl routes replace default via 192.0.2.1 dev wan metric 100
   router-ctl routes del 10.9.0.0/16
+  router-ctl routes flush dev mac10                  all that were added here
 
 Changes go into the kernel's main table, with proto router-ctl: `ip route` shows
 them, too. They last until the daemon's `down` or a reboot. Only routes of that
@@ -42,7 +48,7 @@ pub(super) struct Args {
 enum Verb {
     /// All routes that concern the networks [default]
     #[command(visible_aliases = ["ls", "show"])]
-    List,
+    List(RouteFilterWords),
     /// The route that the kernel chooses: IP [from IP]
     Get(route_get::Args),
     /// Make a route; refuses one that exists
@@ -52,6 +58,16 @@ enum Verb {
     /// Delete a route that router-ctl made
     #[command(visible_alias = "delete")]
     Del(Words),
+    /// Delete the routes that router-ctl made and that are not in the configuration
+    Flush(RouteFilterWords),
+}
+
+/// As `ip route show` and `flush` take them.
+#[derive(clap::Args, Debug, Default)]
+struct RouteFilterWords {
+    /// [PREFIX] [via IP] [dev NETWORK] [proto NAME]
+    #[arg(value_name = "ROUTES")]
+    words: Vec<String>,
 }
 
 /// What `ip route` takes, too.
@@ -64,13 +80,14 @@ struct Words {
 
 impl Args {
     pub(super) const fn repeats(&self) -> bool {
-        matches!(self.verb, None | Some(Verb::List))
+        matches!(self.verb, None | Some(Verb::List(_)))
     }
 }
 
 pub(super) async fn run(args: Args, globals: &Globals) -> Result<ExitCode, Error> {
-    match args.verb.unwrap_or(Verb::List) {
-        Verb::List => list(globals).await?,
+    match args.verb.unwrap_or(Verb::List(RouteFilterWords::default())) {
+        Verb::List(words) => list(&Selection::read(&words.words)?, globals).await?,
+        Verb::Flush(words) => flush(&Selection::read(&words.words)?, globals).await?,
         Verb::Get(args) => route_get::run(&args, globals).await?,
         Verb::Add(words) => change(RouteVerb::Add, &words, globals).await?,
         Verb::Replace(words) => change(RouteVerb::Replace, &words, globals).await?,
@@ -79,11 +96,12 @@ pub(super) async fn run(args: Args, globals: &Globals) -> Result<ExitCode, Error
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(globals: &Globals) -> Result<(), Error> {
+async fn list(selection: &Selection, globals: &Globals) -> Result<(), Error> {
     let client = globals.client();
     let format = globals.format();
     watch::repeat(globals, async || {
-        let routes = client.routes(globals.families()).await?;
+        let mut routes = client.routes(globals.families()).await?;
+        routes.retain(|route| selection.takes(route));
         if format.json {
             format.json(&routes)
         } else if format.oneline {
@@ -159,4 +177,51 @@ async fn change(verb: RouteVerb, words: &Words, globals: &Globals) -> Result<(),
         })
         .await?;
     globals.format().done(&format!("{done}: {dst}"))
+}
+
+/// Deletes those that were added here: what the configuration wants would come
+/// back, and until then be missing.
+async fn flush(selection: &Selection, globals: &Globals) -> Result<(), Error> {
+    let client = globals.client();
+    let configured = configured(&client.config(false).await?);
+    let mut routes = client.routes(globals.families()).await?;
+    routes.retain(|route| {
+        route.proto == OURS
+            && selection.takes(route)
+            && !configured.contains(&(route.dst, route.metric))
+    });
+    for route in &routes {
+        let change = RouteChange {
+            verb: RouteVerb::Del,
+            dst: route.dst,
+            via: route.via,
+            network: device(&route.network),
+            metric: Some(route.metric),
+            src: None,
+        };
+        client.route_change(&change).await?;
+    }
+    let format = globals.format();
+    match routes.len() {
+        0 => format.done("nothing to delete"),
+        1 => format.done("deleted: 1 route"),
+        all => format.done(&format!("deleted: {all} routes")),
+    }
+}
+
+/// The network or interface that a route leaves by, as a change names it.
+fn device(network: &str) -> Option<String> {
+    let name = network.strip_prefix("dev:").unwrap_or(network);
+    (name != "-").then(|| name.to_owned())
+}
+
+/// Destinations and metrics of the routes in the configuration.
+fn configured(running: &RunningConfig) -> Vec<(IpNet, u32)> {
+    let routes = running.config["route"].as_array();
+    let routes = routes.into_iter().flatten().filter_map(|route| {
+        let to = route["to"].as_str()?.parse::<IpNet>().ok()?.trunc();
+        let metric = route["metric"].as_u64().and_then(|n| u32::try_from(n).ok());
+        Some((to, metric.unwrap_or(StaticRoute::DEFAULT_METRIC)))
+    });
+    routes.collect()
 }

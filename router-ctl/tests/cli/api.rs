@@ -57,8 +57,8 @@ fn routes_by_family() {
             .unwrap()
             .len()
     };
-    assert_eq!(count("/v1/routes"), 4);
-    assert_eq!(count("/v1/routes?family=4"), 3);
+    assert_eq!(count("/v1/routes"), 5);
+    assert_eq!(count("/v1/routes?family=4"), 4);
     assert_eq!(count("/v1/routes?family=6"), 1);
 }
 

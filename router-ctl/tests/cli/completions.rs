@@ -56,6 +56,9 @@ fn bash_completes_commands_options_and_live_names() {
         complete("router-ctl routes replace fd00 :: /8 via fd00 : 10 :: 9 dev mac1"),
         ["mac10"]
     );
+    assert_eq!(complete("router-ctl routes list "), ["dev", "via", "proto"]);
+    assert_eq!(complete("router-ctl r flush dev w"), ["wan"]);
+    assert_eq!(complete("router-ctl net mac2"), ["mac20"]);
     assert_eq!(complete("router-ctl neigh "), ["mac10", "mac20", "wan"]);
     assert_eq!(complete("router-ctl nb dev mac10 nud st"), ["stale"]);
     assert_eq!(complete("router-ctl routes get 10.9.0.1 "), ["from"]);

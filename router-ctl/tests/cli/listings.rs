@@ -28,10 +28,14 @@ fn for_people() {
         "networks",
         "-v -4 networks",
         "-o networks",
+        "networks wan",
+        "net show dev mac20",
         "routes",
         "-6 routes",
         "-q routes",
         "-o routes",
+        "routes list dev mac10 proto router-ctl",
+        "-4 r ls default",
         "routes get 10.9.0.1",
         "routes get 10.9.0.1 from 172.16.20.10",
         "neigh",
@@ -159,6 +163,43 @@ fn routes_are_changed_in_the_words_of_iproute2() {
         (del.verb, del.dst, del.via),
         (RouteVerb::Del, "::/0".parse().unwrap(), None)
     );
+}
+
+#[test]
+fn flush_deletes_what_was_added_here_and_nothing_else() {
+    let daemon = Daemon::start();
+    assert_eq!(
+        text(&daemon, "routes flush dev mac20"),
+        "nothing to delete\n"
+    );
+    // That of `proto static` is not ours, and that of 10.9 is configured.
+    assert_eq!(text(&daemon, "routes flush"), "deleted: 1 route\n");
+    let changes = daemon.twin.changes.lock().unwrap();
+    let [del] = changes.as_slice() else {
+        panic!("{changes:?}");
+    };
+    assert_eq!(
+        (del.verb, del.dst, del.metric, del.network.as_deref()),
+        (
+            RouteVerb::Del,
+            "10.8.0.0/16".parse().unwrap(),
+            Some(50),
+            Some("mac10")
+        )
+    );
+}
+
+#[test]
+fn a_network_that_is_not_there() {
+    let daemon = Daemon::start();
+    for words in ["networks mac30", "net mac10 mac30"] {
+        let output = daemon.command(words).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(
+            said(&output).1,
+            "error[RC0115]: there is no network mac30\n  help: `router-ctl networks` lists them\n"
+        );
+    }
 }
 
 #[test]

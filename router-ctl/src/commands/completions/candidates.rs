@@ -251,6 +251,7 @@ impl<'c> Place<'c> {
         });
         match arg {
             Some(arg) if is_called(arg, "ROUTE") => route(&self.operands),
+            Some(arg) if is_called(arg, "ROUTES") => routes(&self.operands),
             Some(arg) if is_called(arg, "NEIGHBOURS") => neighbours(&self.operands),
             Some(arg) if is_called(arg, "IP") => match self.operands.as_slice() {
                 [_] => Values::Words(vec![word("from", "where the packet comes from")]),
@@ -343,6 +344,23 @@ fn route(before: &[&str]) -> Values {
         Some(&"dev") => Values::Live(Live::Networks),
         Some(key) if KEYS.iter().any(|(name, _)| name == key) => none(),
         Some(_) => {
+            let rest = KEYS.iter().filter(|(name, _)| !before.contains(name));
+            Values::Words(rest.map(|(name, about)| word(name, about)).collect())
+        }
+    }
+}
+
+/// Words of `routes list` and `flush`: `[PREFIX] [via IP] [dev NETWORK] [proto NAME]`.
+fn routes(before: &[&str]) -> Values {
+    const KEYS: [(&str, &str); 3] = [
+        ("dev", "network that they leave by"),
+        ("via", "next hop"),
+        ("proto", "who made them"),
+    ];
+    match before.last() {
+        Some(&"dev") => Values::Live(Live::Networks),
+        Some(&("via" | "proto" | "protocol" | "to")) => none(),
+        _ => {
             let rest = KEYS.iter().filter(|(name, _)| !before.contains(name));
             Values::Words(rest.map(|(name, about)| word(name, about)).collect())
         }
