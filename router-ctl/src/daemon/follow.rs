@@ -14,14 +14,11 @@
 //! Invariant: between resyncs nothing is dumped unless the kernel has announced
 //! a change that calls for it.
 
+mod sysctls;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    net::IpAddr,
-    time::Duration,
-};
+use std::{collections::VecDeque, net::IpAddr, time::Duration};
 
 use router_common::wire::IfIndex;
 use tokio::{task::JoinSet, time::Instant};
@@ -36,7 +33,7 @@ use crate::{
         types::{Link, Route, Tables},
     },
     reconcile::Kernel,
-    sysctl::{Forwarding, Sysctls},
+    sysctl::Forwarding,
 };
 
 /// Events that come closer together than this call for one dump.
@@ -52,11 +49,6 @@ const PERIOD: Duration = Duration::from_secs(300);
 const TABLES: u64 = 7;
 /// Announcements that are kept during a dump.
 const LOG: usize = 1 << 16;
-/// Networks whose sysctls are read in one second.
-const SLICE: usize = 64;
-/// Sysctls that follow a change of their device are read when it is announced,
-/// and once more when it is over.
-const READS: u8 = 2;
 /// So many overruns within [`LOOPING_PERIOD`] are no accident.
 const LOOPING: usize = 4;
 const LOOPING_PERIOD: Duration = Duration::from_secs(10);
@@ -88,11 +80,7 @@ pub(super) enum Answer {
 pub(super) struct Follower<S> {
     pub(super) source: S,
     mirror: Mirror,
-    forwarding: Forwarding,
-    /// Devices whose sysctls are to be read again, and how often.
-    unsure: BTreeMap<IfIndex, u8>,
-    /// The network whose sysctls are read next.
-    cursor: usize,
+    sysctls: sysctls::Known,
     jobs: JoinSet<Answer>,
     /// Dumps that run.
     running: Due,
@@ -118,9 +106,7 @@ impl<S: Source> Follower<S> {
         Self {
             source,
             mirror: Mirror::default(),
-            forwarding: Forwarding::default(),
-            unsure: BTreeMap::new(),
-            cursor: 0,
+            sysctls: sysctls::Known::default(),
             jobs: JoinSet::new(),
             running: Due::default(),
             begun: now,
@@ -191,32 +177,23 @@ impl<S: Source> Follower<S> {
                         heed.shut.push(link.ifindex);
                     }
                     if old.mtu != link.mtu || old.up != link.up {
-                        self.doubt(link.ifindex);
+                        self.sysctls.doubt(link.ifindex);
                     }
                 }
             }
             Delta::LinkGone(ifindex) => {
                 heed.shut.push(*ifindex);
-                self.forwarding.interfaces.remove(ifindex);
-                self.unsure.remove(ifindex);
+                self.sysctls.forget(*ifindex);
             }
-            Delta::Inet6(ifindex) => {
-                self.doubt(*ifindex);
-                heed.changed |= self.unsure.contains_key(ifindex);
-            }
+            Delta::Inet6(ifindex) => heed.changed |= self.sysctls.doubt(*ifindex),
             // With disable_ipv6 they go, and nothing else is said of it.
-            Delta::Address(address) | Delta::AddressGone(address) => self.doubt(address.ifindex),
-            Delta::Netconf(conf) => heed.changed |= self.forwarding.announced(conf),
+            Delta::Address(address) | Delta::AddressGone(address) => {
+                self.sysctls.doubt(address.ifindex);
+            }
+            Delta::Netconf(conf) => heed.changed |= self.sysctls.announced(conf),
             _ => {}
         }
         heed.changed |= self.mirror.apply(delta);
-    }
-
-    /// The sysctls of one of our devices may have changed, or change now.
-    fn doubt(&mut self, device: IfIndex) {
-        if self.forwarding.interfaces.contains_key(&device) {
-            self.unsure.insert(device, READS);
-        }
     }
 
     /// Keeps what was announced for when a dump that runs is done.
@@ -377,8 +354,7 @@ impl<S: Source> Follower<S> {
         self.counts.resyncs += 1;
         self.counts.dumps += TABLES;
         self.mirror.install(dump);
-        self.forwarding = forwarding;
-        self.unsure.clear();
+        self.sysctls.install(forwarding);
         self.whole = Instant::now();
         self.failure = None;
         self.lost = false;
@@ -465,77 +441,22 @@ impl<S: Source> Follower<S> {
         {
             self.overruns.pop_front();
         }
-        let before = self.forwarding.clone();
-        match self.source.sysctls().namespace() {
-            Ok(namespace) => {
-                let interfaces = std::mem::take(&mut self.forwarding.interfaces);
-                self.forwarding = Forwarding {
-                    interfaces,
-                    ..namespace
-                };
-            }
-            Err(error) => warn!(%error, "cannot read the forwarding sysctls"),
-        }
-        let networks = &config.networks;
-        let names: Vec<&str> = networks
-            .iter()
-            .cycle()
-            .skip(self.cursor)
-            .take(SLICE.min(networks.len()))
-            .map(|network| network.interface.as_str())
-            .collect();
-        self.cursor = (self.cursor + names.len()) % networks.len().max(1);
-        for name in names {
-            let link = self.mirror.link_named(name).map(|link| link.ifindex);
-            if let Some(ifindex) = link {
-                read_interface(self.source.sysctls(), ifindex, name, &mut self.forwarding);
-            }
-        }
-        self.forwarding != before
+        let sysctls = self.source.sysctls();
+        self.sysctls.tick(config, &self.mirror, sysctls)
     }
 
     /// The kernel's state, as far as it is known; sysctls that are not are read.
     pub(super) fn kernel(&mut self, config: &Config) -> Kernel {
         let tables = self.mirror.tables();
         let index = Index::of(&tables);
-        let mut known = BTreeMap::new();
-        for network in &config.networks {
-            let Some(link) = index.link(&network.interface) else {
-                continue;
-            };
-            let ifindex = link.ifindex;
-            let doubts = self.unsure.get(&ifindex).copied();
-            let held = self.forwarding.interfaces.contains_key(&ifindex);
-            if doubts.is_some() || !held {
-                read_interface(
-                    self.source.sysctls(),
-                    ifindex,
-                    &link.name,
-                    &mut self.forwarding,
-                );
-                // A new device may not be finished.
-                match doubts.unwrap_or(READS) {
-                    0 | 1 => self.unsure.remove(&ifindex),
-                    doubts => self.unsure.insert(ifindex, doubts - 1),
-                };
-            }
-            if let Some(interface) = self.forwarding.interfaces.get(&ifindex) {
-                known.insert(ifindex, *interface);
-            }
-        }
-        self.forwarding.interfaces = known;
-        self.unsure
-            .retain(|device, _| self.forwarding.interfaces.contains_key(device));
-        Kernel {
-            tables,
-            forwarding: self.forwarding.clone(),
-        }
+        let forwarding = self.sysctls.of(config, &index, self.source.sysctls());
+        Kernel { tables, forwarding }
     }
 
     /// Whether what is known has to be looked at once more when a change is
     /// over.
     pub(super) fn is_unsure(&self) -> bool {
-        !self.unsure.is_empty()
+        self.sysctls.is_unsure()
     }
 
     /// Whether it knows what the kernel has.
@@ -624,13 +545,4 @@ fn devices(tables: &Tables, names: Vec<String>) -> Vec<(IfIndex, String)> {
     let index = Index::of(tables);
     let device = |name: String| Some((index.link(&name)?.ifindex, name));
     names.into_iter().filter_map(device).collect()
-}
-
-fn read_interface(sysctls: &Sysctls, ifindex: IfIndex, name: &str, forwarding: &mut Forwarding) {
-    match sysctls.interface(name) {
-        Ok(interface) => {
-            forwarding.interfaces.insert(ifindex, interface);
-        }
-        Err(error) => warn!(%error, name, "cannot read the forwarding sysctls"),
-    }
 }

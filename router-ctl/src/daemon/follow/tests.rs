@@ -17,6 +17,7 @@ use crate::{
     dataplane::MemoryDataplane,
     netlink::types::{Address, Leg, RouteKind, TABLE_MAIN, Vlan},
     reconcile::{Numbering, Operation},
+    sysctl::Sysctls,
 };
 
 const TRUNK: IfIndex = IfIndex::new(2);
@@ -384,7 +385,10 @@ async fn of_many_networks_some_are_read_each_second() {
 #[tokio::test]
 async fn sysctls_that_follow_a_device_are_read_twice() {
     let mut scene = Scene::new().await;
-    scene.follower.unsure.clear();
+    // The devices are not new any more.
+    while scene.follower.is_unsure() {
+        scene.keep();
+    }
     let mut larger = vlan(LAN, 100);
     larger.mtu = 9000;
     scene.hear(&[Delta::Link(larger)]);
