@@ -209,6 +209,7 @@ impl Engine {
                 return Ok(whole);
             };
             whole &= heard != Heard::Overrun;
+            self.shared.news.heard(&heard, &self.shared.known());
             self.follower.hear(heard, Instant::now());
         }
     }
