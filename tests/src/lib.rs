@@ -8,7 +8,8 @@
 //!   [`ping`] and [`transfer`] are the traffic, [`wait`] waits for it
 //! * a router: [`lab`] is what surrounds the real daemon, [`router_daemon`] runs
 //!   it, [`flow`] is the traffic that may not suffer, [`forwarded`] says who
-//!   forwarded it, [`kernel_objects`] what is left of it in the kernel
+//!   forwarded it, [`kernel_objects`] what is left of it in the kernel,
+//!   [`footprint`] what is left on the system
 //! * [`follow`] is a router whose kernel is changed under it, with its maps
 //! * [`oracle`] compares two routers, with XDP and without, frame by frame
 //! * [`sys`] has the system calls without a safe wrapper
@@ -16,6 +17,7 @@
 pub mod capture;
 pub mod flow;
 pub mod follow;
+pub mod footprint;
 pub mod forwarded;
 pub mod hitless;
 pub mod kernel_objects;
