@@ -180,7 +180,9 @@ pub(super) fn link(message: LinkMessage) -> Option<Link> {
     if link.parent_elsewhere {
         link.parent = None;
     }
-    (!link.name.is_empty()).then_some(link)
+    // Number 0 is no device, and stands for that in the maps.
+    let sound = !link.name.is_empty() && link.ifindex.get() != 0;
+    sound.then_some(link)
 }
 
 fn read_info(infos: Vec<LinkInfo>, link: &mut Link) {
