@@ -29,6 +29,7 @@ pub mod pass;
 pub mod ping;
 pub mod prog;
 pub mod router_daemon;
+pub mod scratch;
 pub mod sys;
 pub mod tables;
 pub mod topology;

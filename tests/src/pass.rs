@@ -1,5 +1,7 @@
 //! The pass-everything XDP program of `tests/ebpf`, on a device.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result};
 use aya::{
     EbpfLoader,
@@ -18,7 +20,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/te
 /// this process.
 #[derive(Debug)]
 pub struct PassProgram {
-    _link: FdLink,
+    link: FdLink,
 }
 
 impl PassProgram {
@@ -30,6 +32,34 @@ impl PassProgram {
         netns
             .run(|| attach(device))
             .with_context(|| format!("cannot attach XDP to {device} of {}", netns.name()))
+    }
+
+    /// Attaches it to a device of this thread's namespace.
+    ///
+    /// # Errors
+    /// As [`PassProgram::attach`].
+    pub fn attach_here(device: &str) -> Result<Self> {
+        attach(device).with_context(|| format!("cannot attach XDP to {device}"))
+    }
+
+    /// Kernel ids of the program and of its link.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn ids(&self) -> Result<(u32, u32)> {
+        let info = self.link.info()?;
+        Ok((info.program_id(), info.id()))
+    }
+
+    /// Pins its link: it outlives this.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn pin(self, path: &Path) -> Result<()> {
+        let pinned = self.link.pin(path);
+        pinned
+            .map(drop)
+            .with_context(|| format!("cannot pin {}", path.display()))
     }
 }
 
@@ -46,5 +76,5 @@ fn attach(device: &str) -> Result<PassProgram> {
     // when this process is killed.
     let link: XdpLink = program.take_link(id)?;
     let link = FdLink::try_from(link).context("the kernel made no bpf_link")?;
-    Ok(PassProgram { _link: link })
+    Ok(PassProgram { link })
 }

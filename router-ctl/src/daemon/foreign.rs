@@ -32,9 +32,11 @@ pub(super) async fn refuse_all(config: &Config, bpffs: &Bpffs, host: &Host) -> R
 
 fn refuse(link: &Link, ours: &BTreeSet<u32>) -> Result<(), Error> {
     match link.xdp {
-        Some(xdp) if !ours.contains(&xdp.prog_id) => {
-            Err(refusal(link, xdp.mode, &occupant(xdp.prog_id)))
-        }
+        Some(xdp) if !ours.contains(&xdp.prog_id) => Err(refusal(
+            link,
+            xdp.mode,
+            &occupant(xdp.prog_id, link.ifindex),
+        )),
         _ => Ok(()),
     }
 }
@@ -42,7 +44,7 @@ fn refuse(link: &Link, ours: &BTreeSet<u32>) -> Result<(), Error> {
 /// Detaches the program that is on a trunk, where the operator has asked for it.
 pub(super) async fn evict_or_refuse(link: &Link, takeover: bool, host: &Host) -> Result<(), Error> {
     let Some(xdp) = link.xdp else { return Ok(()) };
-    let occupant = occupant(xdp.prog_id);
+    let occupant = occupant(xdp.prog_id, link.ifindex);
     if !takeover {
         return Err(refusal(link, xdp.mode, &occupant));
     }

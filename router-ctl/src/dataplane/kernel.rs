@@ -233,24 +233,42 @@ impl Dataplane for XdpDataplane {
 
     fn mend_pins(&mut self) -> Result<Vec<PathBuf>, Error> {
         let missing = |path: &Path| !path.exists();
-        let mut mended = Vec::new();
         let lost_map = |name: &str| missing(&self.folder.join(name));
         let lost_link = |trunk: &Trunk| trunk.pin().is_some_and(missing);
-        if self.pinned.keys().any(|name| lost_map(name)) || self.trunks.values().any(lost_link) {
-            self.layout.pins.provide()?;
-            pins::make_folder(&self.folder)?;
-        }
+        let folders = if self.pinned.keys().any(|name| lost_map(name))
+            || self.trunks.values().any(lost_link)
+        {
+            let made = self.layout.pins.provide();
+            made.and_then(|()| pins::make_folder(&self.folder))
+        } else {
+            Ok(())
+        };
+        let mut failure = folders.err();
+        let mut mended = Vec::new();
         for (name, map) in &self.pinned {
             let path = self.folder.join(name);
             if missing(&path) {
-                sys::pin(map.as_fd(), &path).map_err(|error| pins::failed(&path, error))?;
-                mended.push(path);
+                match sys::pin(map.as_fd(), &path) {
+                    Ok(()) => mended.push(path),
+                    Err(error) => {
+                        failure.get_or_insert_with(|| pins::failed(&path, error));
+                    }
+                }
             }
         }
+        // Each says of its own whether it is pinned.
         for trunk in self.trunks.values_mut() {
-            mended.extend(trunk.mend_pin()?);
+            match trunk.mend_pin() {
+                Ok(pin) => mended.extend(pin),
+                Err(error) => {
+                    failure.get_or_insert(error);
+                }
+            }
         }
-        Ok(mended)
+        match failure {
+            Some(error) => Err(error),
+            None => Ok(mended),
+        }
     }
 
     fn is_ours(&self, program: u32) -> Result<bool, Error> {

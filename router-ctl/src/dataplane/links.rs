@@ -1,13 +1,13 @@
 //! Pinned links: what carries a program from one daemon to the next.
 
-use std::{io, path::Path};
+use std::{io, os::fd::AsFd as _, path::Path};
 
 use aya::programs::{
     ProgramInfo,
     links::{FdLink, LinkType, PinnedLink},
     loaded_links, loaded_programs,
 };
-use router_common::abi::names;
+use router_common::{abi::names, wire::IfIndex};
 
 use super::Error;
 use crate::sys::{self, PinKind};
@@ -61,11 +61,17 @@ pub(super) fn name_of(program: u32) -> Option<String> {
         .and_then(|info| named(&info))
 }
 
-/// The XDP link that holds a program, if there is one and it can be found out
-/// (CAP_SYS_ADMIN).
-pub(super) fn holding(program: u32) -> Option<u32> {
+/// The link that holds a program on a device, if there is one and it can be found
+/// out (CAP_SYS_ADMIN).
+pub(super) fn holding(program: u32, device: IfIndex) -> Option<u32> {
+    let is_on = |id| {
+        let link = sys::open_link(id)?;
+        sys::xdp_link_device(link.as_fd())
+    };
     loaded_links()
         .filter_map(Result::ok)
-        .find(|info| info.program_id() == program && matches!(info.link_type(), Ok(LinkType::Xdp)))
+        .filter(|info| info.program_id() == program)
+        .filter(|info| matches!(info.link_type(), Ok(LinkType::Xdp)))
         .map(|info| info.id())
+        .find(|id| is_on(*id).is_ok_and(|on| on == device.get()))
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use router_common::wire::IfIndex;
+
 use super::{Error, PinDir, carry, links};
 use crate::reconcile::Numbering;
 
@@ -17,13 +19,13 @@ pub struct Occupant {
     pub link: Option<u32>,
 }
 
-/// Who has this program.
+/// Who has this program on this device.
 #[must_use]
-pub fn occupant(program: u32) -> Occupant {
+pub fn occupant(program: u32, device: IfIndex) -> Occupant {
     Occupant {
         program,
         name: links::name_of(program),
-        link: links::holding(program),
+        link: links::holding(program, device),
     }
 }
 

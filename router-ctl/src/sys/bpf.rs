@@ -16,6 +16,7 @@ use super::c_string;
 /// `enum bpf_cmd` (include/uapi/linux/bpf.h).
 const OBJ_PIN: libc::c_int = 6;
 const OBJ_GET: libc::c_int = 7;
+const OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const LINK_GET_FD_BY_ID: libc::c_int = 30;
 const LINK_DETACH: libc::c_int = 34;
 
@@ -43,6 +44,43 @@ struct Pin {
 struct OneNumber {
     number: u32,
     zeros: [u32; 3],
+}
+
+/// `union bpf_attr` as `BPF_OBJ_GET_INFO_BY_FD` reads it.
+#[repr(C)]
+struct GetInfo {
+    bpf_fd: u32,
+    info_len: u32,
+    info: u64,
+}
+
+/// `struct bpf_link_info`, as far as it is about links of XDP.
+#[repr(C)]
+#[derive(Default)]
+struct XdpLinkInfo {
+    kind: u32,
+    id: u32,
+    prog_id: u32,
+    padding: u32,
+    ifindex: u32,
+    end: u32,
+}
+
+/// The device that an XDP link is attached to; 0: it has gone.
+///
+/// # Errors
+/// If it is no link.
+pub fn xdp_link_device(link: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut info = XdpLinkInfo::default();
+    let attributes = GetInfo {
+        bpf_fd: number_of(link)?,
+        info_len: u32::try_from(size_of::<XdpLinkInfo>()).unwrap_or_default(),
+        info: (&raw mut info).expose_provenance() as u64,
+    };
+    // SAFETY: the kernel reads a whole GetInfo and writes at most `info_len`
+    // bytes, integers only, to `info`. Both live through the call.
+    unsafe { bpf(OBJ_GET_INFO_BY_FD, &attributes) }?;
+    Ok(info.ifindex)
 }
 
 /// Opens what is pinned at `path`.
@@ -161,6 +199,7 @@ mod tests {
         let open = fs::File::open(&file).unwrap();
         assert!(detach_link(open.as_fd()).is_err());
         assert!(open_link(u32::MAX).is_err());
+        assert!(xdp_link_device(open.as_fd()).is_err());
         assert!(pin(open.as_fd(), &dir.path().join("pin")).is_err());
     }
 }
