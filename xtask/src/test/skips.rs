@@ -29,6 +29,12 @@ const EXPECTED: &[Expected] = &[
         stages: &["kernel", "Linux "],
         tests: &["ipv6_force_forwarding"],
     },
+    // The host's kernel may be a small one; those of the guests have it.
+    Expected {
+        reason: "this kernel has no vrf",
+        stages: &["net"],
+        tests: &["vrf"],
+    },
     // A rust-src without the clippy that belongs to it.
     Expected {
         reason: "the rustc that compiles eBPF objects has no clippy",
@@ -104,6 +110,9 @@ mod tests {
     fn a_reason_holds_for_its_own_stages_and_tests_only() {
         let root = "this user may not make network namespaces";
         assert!(!is_expected("Linux 6.1", "any", root));
+        let vrf = "this kernel has no vrf, or this user may not make one";
+        assert!(is_expected("net", "vrf", vrf));
+        assert!(!is_expected("Linux 6.12", "vrf", vrf));
         let old = "this kernel is older than 6.17";
         assert!(!is_expected("Linux 6.1", "any", old));
         assert!(!is_expected("host", "ipv6_force_forwarding", old));
