@@ -71,8 +71,8 @@ pub(super) enum Answer {
     Rules(bool, Result<bool, netlink::Error>),
     /// A look at some devices, by name.
     Links(Vec<(String, Option<Link>)>),
-    /// Something that needs no answer is done.
-    Nothing,
+    /// Neighbours have been declared in use.
+    Used,
 }
 
 /// Keeps up with the kernel.
@@ -89,6 +89,12 @@ pub(super) struct Follower<S> {
     tainted: bool,
     /// What was announced while they ran.
     log: Vec<Delta>,
+    /// A look at devices is under way; how many announcements of devices there
+    /// had been when it began.
+    looking: Option<u64>,
+    heard_of_links: u64,
+    /// Neighbours are being declared in use.
+    using: bool,
     pace: Pace,
     /// Last time that everything was read.
     whole: Instant,
@@ -112,6 +118,9 @@ impl<S: Source> Follower<S> {
             begun: now,
             tainted: false,
             log: Vec::new(),
+            looking: None,
+            heard_of_links: 0,
+            using: false,
             pace: Pace::new(Duration::ZERO, LONGEST_REST, now),
             whole: now,
             counts: Following::default(),
@@ -136,6 +145,8 @@ impl<S: Source> Follower<S> {
         self.jobs.abort_all();
         while self.jobs.join_next().await.is_some() {}
         self.running = Due::default();
+        self.looking = None;
+        self.using = false;
         self.log.clear();
         let answer = read_everything(&self.source, interfaces(config)).await;
         self.install(answer?);
@@ -170,6 +181,9 @@ impl<S: Source> Follower<S> {
     }
 
     fn apply(&mut self, delta: &Delta, heed: &mut Heed) {
+        if matches!(delta, Delta::Link(_) | Delta::LinkGone(_)) {
+            self.heard_of_links += 1;
+        }
         match delta {
             Delta::Link(link) => {
                 if let Some(old) = self.mirror.link(link.ifindex) {
@@ -272,7 +286,7 @@ impl<S: Source> Follower<S> {
     pub(super) fn take(&mut self, answer: Answer, now: Instant) -> Heed {
         let mut heed = Heed::default();
         let mut failed = false;
-        let dumped = !matches!(answer, Answer::Links(_) | Answer::Nothing);
+        let dumped = !matches!(answer, Answer::Links(_) | Answer::Used);
         match answer {
             Answer::Everything(answer) => {
                 self.running.all = false;
@@ -330,8 +344,13 @@ impl<S: Source> Follower<S> {
                     }
                 }
             }
-            Answer::Links(links) => self.compare(links, &mut heed),
-            Answer::Nothing => {}
+            Answer::Links(links) => {
+                // What was announced meanwhile may be newer.
+                if self.looking.take() == Some(self.heard_of_links) {
+                    self.compare(links, &mut heed);
+                }
+            }
+            Answer::Used => self.using = false,
         }
         if dumped && !self.running.any() {
             self.log.clear();
@@ -376,6 +395,11 @@ impl<S: Source> Follower<S> {
     /// Looks at devices by themselves: that a program is detached from one is
     /// not announced.
     pub(super) fn look_at(&mut self, names: Vec<String>) {
+        if self.looking.is_some() {
+            // The kernel is busy; so it is asked no more.
+            return;
+        }
+        self.looking = Some(self.heard_of_links);
         let source = self.source.clone();
         self.jobs.spawn(async move {
             let mut links = Vec::new();
@@ -390,9 +414,10 @@ impl<S: Source> Follower<S> {
 
     /// Declares neighbours to be in use.
     pub(super) fn use_neighbours(&mut self, chosen: Vec<(IfIndex, IpAddr)>) {
-        if chosen.is_empty() {
+        if chosen.is_empty() || self.using {
             return;
         }
+        self.using = true;
         for (ifindex, address) in &chosen {
             self.mirror.used(*ifindex, *address);
         }
@@ -404,7 +429,7 @@ impl<S: Source> Follower<S> {
                     debug!(%error, %address, "not in use");
                 }
             }
-            Answer::Nothing
+            Answer::Used
         });
     }
 

@@ -527,11 +527,72 @@ async fn trunks_are_looked_at() {
     assert_eq!(scene.twin.dumped(), [""; 0]);
 }
 
+/// The answer may be older than what was announced before it came.
+#[tokio::test]
+async fn a_look_does_not_bring_back_what_has_gone() {
+    let mut scene = Scene::new().await;
+    scene.follower.look_at(vec!["eth0".into()]);
+    let answer = scene.follower.answered().await;
+    scene.hear(&[Delta::LinkGone(TRUNK)]);
+    let heed = scene.follower.take(answer, Instant::now());
+    assert_eq!(heed, Heed::default());
+    assert_eq!(scene.follower.mirror().link(TRUNK), None);
+}
+
 #[tokio::test]
 async fn neighbours_are_declared_in_use() {
     let mut scene = Scene::new().await;
     let address: IpAddr = [10, 0, 0, 9].into();
     scene.follower.use_neighbours(vec![(LAN, address)]);
-    assert!(matches!(scene.follower.answered().await, Answer::Nothing));
+    assert!(matches!(scene.follower.answered().await, Answer::Used));
     assert_eq!(*scene.twin.used.lock().unwrap(), [address]);
+}
+
+/// The whole way of one event with as many networks as a trunk carries. The
+/// limit is for a debug build on a slow machine; see `--nocapture` for the
+/// figures.
+#[tokio::test]
+async fn an_event_among_four_thousand_networks() {
+    const NETWORKS: u16 = 4094;
+    let mut scene = Scene::new().await;
+    let network = scene.config.networks[0].clone();
+    scene.config.networks.clear();
+    {
+        let tables = &mut scene.twin.dump.lock().unwrap().tables;
+        *tables = Tables::default();
+        tables.links.push(device(TRUNK, "eth0"));
+        for vid in 1..=NETWORKS {
+            let ifindex = IfIndex::new(u32::from(vid) + 10);
+            let [high, low] = vid.to_be_bytes();
+            tables.links.push(vlan(ifindex, vid));
+            tables
+                .addresses
+                .push(address(ifindex, &format!("10.{high}.{low}.1/24")));
+            tables
+                .routes
+                .push(route(&format!("10.{high}.{low}.0/24"), ifindex));
+            scene.config.networks.push(Network {
+                name: format!("net{vid}"),
+                vlan: Vid::new(vid).unwrap(),
+                interface: format!("eth0.{vid}"),
+                ..network.clone()
+            });
+        }
+    }
+    scene.follower.read(&scene.config).await.unwrap();
+    scene.keep();
+    assert_eq!(scene.dataplane.contents.egress.len(), usize::from(NETWORKS));
+    let gone = IfIndex::new(2000);
+    let start = Instant::now();
+    let heard = Heard::Deltas(vec![Delta::LinkGone(gone)]);
+    let heed = scene.follower.hear(heard, start);
+    scene.keeper.shut(&heed.shut, &mut scene.dataplane);
+    let shut = start.elapsed();
+    assert!(!scene.dataplane.contents.egress.contains_key(&gone));
+    let start = Instant::now();
+    scene.keep();
+    let kept = start.elapsed();
+    println!("4,094 networks: out of the maps after {shut:?}, reconciled in {kept:?}");
+    assert!(shut < Duration::from_millis(100), "{shut:?}");
+    assert!(kept < Duration::from_secs(5), "{kept:?}");
 }
