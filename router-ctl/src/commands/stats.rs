@@ -9,10 +9,21 @@ use crate::{
     output::{Format, table},
 };
 
+const EXAMPLES: &str = "\
+Examples:
+  router-ctl stats                     since the maps were made
+  router-ctl stats --watch 1           packets per second, too
+  router-ctl -j stats | jq .fast       all that XDP forwarded itself
+  router-ctl monitor --drops           only what changes
+
+`pass`: the kernel takes the frame as it came. The sum of all verdicts is the number of
+frames that XDP saw.";
+
 /// Count what XDP forwarded, by network pair, and what it passed to the kernel, by reason
 ///
 /// The counters outlive the daemon. With --watch also packets per second.
 #[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {}
 
 pub(super) async fn run(_: &Args, globals: &Globals) -> Result<ExitCode, Error> {

@@ -21,10 +21,21 @@ const REASONS: usize = 3;
 /// Networks shown one by one.
 const NETWORKS: usize = 8;
 
+const EXAMPLES: &str = "\
+Examples:
+  router-ctl                               the same as `router-ctl status`
+  router-ctl status --wait 10 && echo up   in scripts, behind `systemctl start`
+  router-ctl status --watch                again each second
+  router-ctl -j status | jq -r '.problems[].help'
+
+XDP: mode and program of each trunk; rxvlan must be off. Fast: how much XDP forwards
+itself, and why the kernel forwards the rest. Every problem names what mends it.";
+
 /// Show health at a glance: XDP, networks, fast share, problems
 ///
 /// Exit code 0 while forwarding, 5 while starting or degraded, 3 without a daemon.
 #[derive(clap::Args, Debug, Default)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// Wait until it forwards: 0 as soon as it does, 5 when time is up
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]

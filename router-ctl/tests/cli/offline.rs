@@ -30,7 +30,21 @@ fn help_names_every_command_and_shows_examples() {
 
 #[test]
 fn help_of_commands() {
-    for command in ["run", "routes", "neigh", "explain", "completions", "man"] {
+    for command in [
+        "run",
+        "status",
+        "networks",
+        "routes",
+        "neigh",
+        "stats",
+        "monitor",
+        "down",
+        "config",
+        "explain",
+        "completions",
+        "man",
+        "version",
+    ] {
         let output = router_ctl(&format!("{command} --help")).output().unwrap();
         assert!(output.status.success());
         insta::assert_snapshot!(format!("help_{command}"), said(&output).0);
