@@ -9,7 +9,7 @@ use super::{bpffs::Bpffs, fail, host::Host};
 use crate::{
     codes,
     config::{Config, XdpMode},
-    dataplane::{self, Occupant, occupant},
+    dataplane::{self, Holder, Occupant, occupant},
     error::{Error, Kind},
     netlink::types::{Link, XdpAttachment},
     sys,
@@ -65,12 +65,13 @@ pub(super) async fn evict_or_refuse(link: &Link, takeover: bool, host: &Host) ->
         words(&occupant),
         link.name
     );
-    match occupant.link {
-        Some(id) => {
+    match occupant.holder {
+        Holder::Link(id) => {
             let detached = sys::open_link(id).and_then(|held| sys::detach_link(held.as_fd()));
             detached.map_err(|error| failed(error.to_string()))
         }
-        None => {
+        // If it is a link after all, the kernel says so.
+        Holder::Netlink | Holder::Unknown => {
             let generic = xdp.mode == XdpAttachment::Generic;
             let detached = host.netlink.detach_xdp(link.ifindex, generic).await;
             detached.map_err(|error| failed(error.to_string()))
@@ -104,11 +105,19 @@ fn words(occupant: &Occupant) -> String {
 /// The command that really detaches it. `ip link set ... xdp off` does nothing
 /// to a bpf_link, nor to a program in another mode than the driver's best.
 fn mending(link: &Link, mode: XdpAttachment, occupant: &Occupant) -> String {
-    match (occupant.link, mode) {
-        (Some(id), _) => format!("`bpftool link detach id {id}`"),
-        (None, XdpAttachment::Generic) => format!("`ip link set {} xdpgeneric off`", link.name),
-        (None, XdpAttachment::Native) => format!("`ip link set {} xdpdrv off`", link.name),
-        (None, XdpAttachment::Other) => format!("`ip link set {} xdpoffload off`", link.name),
+    let word = match mode {
+        XdpAttachment::Native => "xdpdrv",
+        XdpAttachment::Generic => "xdpgeneric",
+        XdpAttachment::Other => "xdpoffload",
+    };
+    let over_netlink = format!("`ip link set {} {word} off`", link.name);
+    match occupant.holder {
+        Holder::Link(id) => format!("`bpftool link detach id {id}`"),
+        Holder::Netlink => over_netlink,
+        Holder::Unknown => format!(
+            "`bpftool link detach id ID`, where `bpftool link show` has a link of it, or else \
+             {over_netlink}"
+        ),
     }
 }
 
@@ -136,19 +145,37 @@ mod tests {
 
     #[test]
     fn the_mending_command_is_one_that_works() {
-        let theirs = |link| Occupant {
+        let theirs = |holder| Occupant {
             program: 7,
             name: Some("lb".into()),
-            link,
+            holder,
         };
         for (mode, held, command) in [
-            (XdpAttachment::Native, Some(9), "bpftool link detach id 9"),
-            (XdpAttachment::Generic, Some(9), "bpftool link detach id 9"),
-            (XdpAttachment::Native, None, "ip link set eth0 xdpdrv off"),
+            (
+                XdpAttachment::Native,
+                Holder::Link(9),
+                "bpftool link detach id 9",
+            ),
             (
                 XdpAttachment::Generic,
-                None,
+                Holder::Link(9),
+                "bpftool link detach id 9",
+            ),
+            (
+                XdpAttachment::Native,
+                Holder::Netlink,
+                "ip link set eth0 xdpdrv off",
+            ),
+            (
+                XdpAttachment::Generic,
+                Holder::Netlink,
                 "ip link set eth0 xdpgeneric off",
+            ),
+            (XdpAttachment::Native, Holder::Unknown, "bpftool link show"),
+            (
+                XdpAttachment::Native,
+                Holder::Unknown,
+                "ip link set eth0 xdpdrv off",
             ),
         ] {
             let error = refusal(&trunk(mode), mode, &theirs(held));

@@ -4,7 +4,7 @@ use std::{io, os::fd::AsFd as _, path::Path};
 
 use aya::programs::{
     ProgramInfo,
-    links::{FdLink, LinkType, PinnedLink},
+    links::{FdLink, LinkError, LinkType, PinnedLink},
     loaded_links, loaded_programs,
 };
 use router_common::{abi::names, wire::IfIndex};
@@ -61,17 +61,40 @@ pub(super) fn name_of(program: u32) -> Option<String> {
         .and_then(|info| named(&info))
 }
 
-/// The link that holds a program on a device, if there is one and it can be found
-/// out (CAP_SYS_ADMIN).
-pub(super) fn holding(program: u32, device: IfIndex) -> Option<u32> {
+/// What holds a program on a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// The bpf_link of this kernel id.
+    Link(u32),
+    /// No link: it was attached over netlink.
+    Netlink,
+    /// That cannot be found out (it takes CAP_SYS_ADMIN).
+    Unknown,
+}
+
+/// What holds `program` on `device`.
+pub(super) fn holder(program: u32, device: IfIndex) -> Holder {
     let is_on = |id| {
         let link = sys::open_link(id)?;
         sys::xdp_link_device(link.as_fd())
     };
-    loaded_links()
-        .filter_map(Result::ok)
-        .filter(|info| info.program_id() == program)
-        .filter(|info| matches!(info.link_type(), Ok(LinkType::Xdp)))
-        .map(|info| info.id())
-        .find(|id| is_on(*id).is_ok_and(|on| on == device.get()))
+    for info in loaded_links() {
+        let info = match info {
+            Ok(info) => info,
+            // One that goes while they are listed is not it.
+            Err(LinkError::SyscallError(error))
+                if error.io_error.raw_os_error() == Some(libc::ENOENT) =>
+            {
+                continue;
+            }
+            Err(_) => return Holder::Unknown,
+        };
+        if info.program_id() == program
+            && matches!(info.link_type(), Ok(LinkType::Xdp))
+            && is_on(info.id()).is_ok_and(|on| on == device.get())
+        {
+            return Holder::Link(info.id());
+        }
+    }
+    Holder::Netlink
 }

@@ -25,6 +25,7 @@ use router_common::{
 
 pub use self::{
     kernel::{OBJECT, XdpDataplane},
+    links::Holder,
     memory::MemoryDataplane,
     pins::{LinkPin, PinDir},
     recover::{Occupant, occupant, pinned_programs, recover},

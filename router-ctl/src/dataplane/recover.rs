@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use router_common::wire::IfIndex;
 
-use super::{Error, PinDir, carry, links};
+use super::{
+    Error, PinDir, carry,
+    links::{self, Holder},
+};
 use crate::reconcile::Numbering;
 
 /// A program on a trunk that is not ours.
@@ -14,9 +17,8 @@ pub struct Occupant {
     pub program: u32,
     /// Its name, if it has one and it can be found out.
     pub name: Option<String>,
-    /// Kernel id of the bpf_link that holds it; `None`: it is attached over
-    /// netlink, or it cannot be found out.
-    pub link: Option<u32>,
+    /// What holds it there.
+    pub holder: Holder,
 }
 
 /// Who has this program on this device.
@@ -25,7 +27,7 @@ pub fn occupant(program: u32, device: IfIndex) -> Occupant {
     Occupant {
         program,
         name: links::name_of(program),
-        link: links::holding(program, device),
+        holder: links::holder(program, device),
     }
 }
 
