@@ -13,14 +13,20 @@ use nix::sys::signal::Signal;
 use router_tests::{
     footprint::Footprint,
     kernel_objects::KernelObjects,
-    lab::{Kind, Lab},
+    lab::{self, Kind, Lab},
     router_daemon::RouterDaemon,
 };
 
-/// Instants at which the daemon is killed while it starts.
-const KILLS: u32 = 20;
+/// Instants at which the daemon is killed while it starts; under software
+/// emulation fewer have to do.
+fn kills() -> u32 {
+    if lab::slow() { 5 } else { 20 }
+}
+
 /// The same while it reloads.
-const RELOAD_KILLS: u32 = 8;
+fn reload_kills() -> u32 {
+    if lab::slow() { 2 } else { 8 }
+}
 
 /// A router with sub-interfaces to make, or to adopt where the kernel has no
 /// 802.1Q, and one to adopt in any case.
@@ -226,7 +232,7 @@ fn killed_while_it_starts() {
     println!("a start takes {took:?}");
     let mut random = Random::new();
     let begun = Instant::now();
-    for kill in 0..KILLS {
+    for kill in 0..kills() {
         let instant = random.instant(took);
         scene.daemon.spawn().unwrap();
         std::thread::sleep(instant);
@@ -237,7 +243,7 @@ fn killed_while_it_starts() {
             &format!("kill {kill}, {instant:?} after the start"),
         );
     }
-    println!("{KILLS} kills in {:?}", begun.elapsed());
+    println!("{} kills in {:?}", kills(), begun.elapsed());
 }
 
 #[test]
@@ -254,7 +260,7 @@ fn killed_while_it_reloads() {
     let took = begun.elapsed();
     scene.daemon.down().unwrap();
     scene.assert_restored(&before, "down");
-    for kill in 0..RELOAD_KILLS {
+    for kill in 0..reload_kills() {
         scene.write(Which::First).unwrap();
         scene.daemon.start().unwrap();
         scene.write(Which::Second).unwrap();
