@@ -67,6 +67,9 @@ const FIRST: Duration = Duration::from_secs(60);
 /// Nothing has come for so long: nothing will.
 const SILENCE: Duration = Duration::from_secs(1);
 
+/// Between two looks for an interface that has gone.
+const ABSENT: Duration = Duration::from_millis(1);
+
 /// Bytes of a payload.
 const PAYLOAD: usize = 64;
 
@@ -91,7 +94,7 @@ pub struct Flow {
 #[derive(Debug)]
 struct Direction {
     name: String,
-    sender: Option<JoinHandle<Result<Vec<Instant>>>>,
+    sender: Option<JoinHandle<Result<Sent>>>,
     sink: Option<JoinHandle<Result<()>>>,
     arrivals: Arc<Mutex<Arrivals>>,
 }
@@ -179,7 +182,7 @@ impl Flow {
         for direction in &mut self.directions {
             let sender = direction.sender.take().context("a flow without a sender")?;
             let sent = join(sender).with_context(|| direction.name.clone())?;
-            settle(&direction.arrivals, sent.len());
+            settle(&direction.arrivals, sent.times.len());
             directions.push((direction.name.clone(), sent));
         }
         self.stop_receiving.store(true, Ordering::Relaxed);
@@ -331,7 +334,7 @@ pub struct DirectionReport {
     pub reordered: u64,
     /// The first frame that was not as a router must have left it.
     pub wrong: Option<String>,
-    /// Packets a second, on average.
+    /// Packets a second, on average, while there was an interface to send from.
     pub rate: f64,
 }
 
@@ -502,10 +505,17 @@ impl Arrivals {
     fn judge(
         &mut self,
         name: String,
-        sent: &[Instant],
+        sent: &Sent,
         started: Instant,
         ended: Instant,
     ) -> DirectionReport {
+        let Sent {
+            times: sent,
+            absent,
+        } = sent;
+        let sending = ended
+            .saturating_duration_since(started)
+            .saturating_sub(*absent);
         if self.times.len() > sent.len() {
             self.wrong
                 .get_or_insert_with(|| "a packet that was never sent".to_owned());
@@ -525,7 +535,7 @@ impl Arrivals {
             duplicated: self.duplicated,
             reordered: self.reordered,
             wrong: self.wrong.take(),
-            rate: f64::from(sent_count) / ended.saturating_duration_since(started).as_secs_f64(),
+            rate: f64::from(sent_count) / sending.as_secs_f64(),
         }
     }
 }
@@ -548,10 +558,19 @@ fn warm_up(host: &Netns, template: &Template, arrivals: &Mutex<Arrivals>) -> Res
     })
 }
 
-/// Sends until told to stop; returns when each packet was sent. While there is
-/// no interface nothing is sent, and nothing counted.
-fn emit(mut template: Template, stop: &AtomicBool) -> Result<Vec<Instant>> {
-    let mut times = Vec::new();
+/// What a sender did.
+#[derive(Debug, Default)]
+struct Sent {
+    /// By number: when.
+    times: Vec<Instant>,
+    /// For so long there was no interface to send from.
+    absent: Duration,
+}
+
+/// Sends until told to stop. While there is no interface nothing is sent, and
+/// nothing counted.
+fn emit(mut template: Template, stop: &AtomicBool) -> Result<Sent> {
+    let mut sent = Sent::default();
     let mut socket: Option<OwnedFd> = None;
     let interval = if lab::slow() { SLOW_INTERVAL } else { INTERVAL };
     let mut next = Instant::now();
@@ -569,27 +588,27 @@ fn emit(mut template: Template, stop: &AtomicBool) -> Result<Vec<Instant>> {
                 .ok()
                 .and_then(|index| sys::packet_socket(index).ok());
             if socket.is_none() {
-                thread::sleep(Duration::from_millis(1));
+                thread::sleep(ABSENT);
             }
+            sent.absent += now.elapsed();
             continue;
         };
-        number(&mut template.sent, times.len() as u64);
+        number(&mut template.sent, sent.times.len() as u64);
         let at = Instant::now();
         match send(open.as_raw_fd(), &template.sent, MsgFlags::empty()) {
             Ok(_) => {
-                times.push(at);
+                sent.times.push(at);
                 next += interval;
             }
             Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::EINTR) => thread::yield_now(),
             // The interface is down, or gone: another may be there soon.
             Err(Errno::ENETDOWN | Errno::ENXIO | Errno::ENODEV) => {
                 socket = None;
-                thread::sleep(Duration::from_millis(1));
             }
             Err(error) => return Err(error).context("cannot send"),
         }
     }
-    Ok(times)
+    Ok(sent)
 }
 
 /// A packet socket at a sink, on an interface that may be made anew.
@@ -803,13 +822,18 @@ mod tests {
         }
         assert!(arrivals.warm);
         let start = Instant::now();
-        let sent: Vec<_> = (0..6).map(|at| start + Duration::from_millis(at)).collect();
+        let sent = Sent {
+            times: (0..6).map(|at| start + Duration::from_millis(at)).collect(),
+            absent: Duration::from_millis(500),
+        };
         let report = arrivals.judge("a".into(), &sent, start, start + Duration::from_secs(1));
         let lost: Vec<_> = report.lost.iter().map(|lost| lost.number).collect();
         assert_eq!(lost, [3, 5]);
         assert_eq!(report.lost[1].at, Duration::from_millis(5));
         assert_eq!((report.duplicated, report.reordered), (1, 1));
         assert_eq!(report.wrong, None);
+        // Six in the half second in which there was an interface.
+        assert!((report.rate - 12.0).abs() < 1e-6, "{}", report.rate);
         arrivals.record(6);
         let report = arrivals.judge("a".into(), &sent, start, start + Duration::from_secs(1));
         assert!(report.wrong.is_some());
