@@ -178,6 +178,9 @@ pub struct RouteChange {
     pub metric: Option<u32>,
     /// Preferred source address.
     pub src: Option<IpAddr>,
+    /// It is one of the configuration: whoever asks writes it into the file.
+    #[serde(default)]
+    pub persist: bool,
 }
 
 /// As `ip route`: `add` refuses an existing route, `replace` does not, `del`

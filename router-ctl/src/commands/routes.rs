@@ -8,8 +8,9 @@ use ipnet::IpNet;
 use super::{globals::Globals, networks::or_dash, route_get, route_select::Selection, watch};
 use crate::{
     api::model::{Route, RouteChange, RouteVerb, RunningConfig},
-    config::StaticRoute,
-    error::Error,
+    codes,
+    config::{Edited, RouteEdit, StaticRoute},
+    error::{Error, Kind},
     output::{Format, table},
 };
 
@@ -24,10 +25,12 @@ Examples:
   router-ctl routes add 10.9.0.0/16 via 172.16.10.9
   router-ctl routes replace default via 192.0.2.1 dev wan metric 100
   router-ctl routes del 10.9.0.0/16
+  router-ctl routes add --persist 10.7.0.0/16 via 172.16.10.9
   router-ctl routes flush dev mac10                  all that were added here
 
 Changes go into the kernel's main table, with proto router-ctl: `ip route` shows
-them, too. They last until the daemon's `down` or a reboot. Only routes of that
+them, too. They last until the daemon's `down` or a reboot; with --persist they are
+written into the daemon's file, which keeps its comments. Only routes of that
 proto can be deleted here; `ip route` deletes others.";
 
 /// List, ask for and change the kernel's routes
@@ -76,6 +79,9 @@ struct Words {
     /// PREFIX via IP [dev NETWORK] [metric N] [src IP]; PREFIX may be `default`
     #[arg(required = true, value_name = "ROUTE")]
     words: Vec<String>,
+    /// Write it into the daemon's configuration file, too
+    #[arg(long)]
+    persist: bool,
 }
 
 impl Args {
@@ -165,18 +171,64 @@ async fn change(verb: RouteVerb, words: &Words, globals: &Globals) -> Result<(),
     let route =
         StaticRoute::from_words(&format!("routes {name}"), &words.words, globals.v6(), way)?;
     let dst = route.to;
-    globals
-        .client()
+    let client = globals.client();
+    let edited = if words.persist {
+        Some(edit(verb, &route, &client.config(false).await?)?)
+    } else {
+        None
+    };
+    let metric = match &edited {
+        // It may have been left out.
+        Some((edited, _)) => edited.route.metric,
+        None => route.metric,
+    };
+    let persist = edited.is_some();
+    client
         .route_change(&RouteChange {
             verb,
             dst,
             via: route.via,
             network: route.network,
-            metric: route.metric,
+            metric: match metric {
+                None if persist => Some(StaticRoute::DEFAULT_METRIC),
+                metric => metric,
+            },
             src: route.src,
+            persist,
         })
         .await?;
-    globals.format().done(&format!("{done}: {dst}"))
+    let format = globals.format();
+    match edited {
+        None => format.done(&format!("{done}: {dst}")),
+        Some((edited, file)) => {
+            edited.commit()?;
+            format.done(&format!("{done}: {dst}, and in {file}"))
+        }
+    }
+}
+
+/// The daemon's file with the change, ready to be put into its place: what can
+/// go wrong there goes wrong before the daemon is asked.
+fn edit(
+    verb: RouteVerb,
+    route: &StaticRoute,
+    running: &RunningConfig,
+) -> Result<(Edited, String), Error> {
+    let Some(file) = &running.source else {
+        return Err(Error::new(
+            Kind::Failed,
+            codes::CONFIG_WITHOUT_FILE,
+            "the daemon has no configuration file to write to",
+        )
+        .help("leave --persist out, or start the daemon with `router-ctl run --config FILE`"));
+    };
+    let edit = match verb {
+        RouteVerb::Add => RouteEdit::Add,
+        RouteVerb::Replace => RouteEdit::Set,
+        RouteVerb::Del => RouteEdit::Remove,
+    };
+    let edited = Edited::prepare(file.as_ref(), edit, route)?;
+    Ok((edited, file.clone()))
 }
 
 /// Deletes those that were added here: what the configuration wants would come
@@ -198,6 +250,7 @@ async fn flush(selection: &Selection, globals: &Globals) -> Result<(), Error> {
             network: device(&route.network),
             metric: Some(route.metric),
             src: None,
+            persist: false,
         };
         client.route_change(&change).await?;
     }

@@ -135,7 +135,8 @@ fn command_line(text: &str) -> Source<'_> {
     }
 }
 
-fn read(path: &Path) -> Result<String, Error> {
+/// The text of a configuration file that may be trusted.
+pub(super) fn read(path: &Path) -> Result<String, Error> {
     let unreadable = |error: &io::Error| {
         let kind = match error.kind() {
             io::ErrorKind::PermissionDenied => Kind::NotPermitted,

@@ -7,6 +7,7 @@
 mod diagnostic;
 mod diff;
 mod document;
+mod edit;
 mod file;
 mod load;
 mod options;
@@ -26,6 +27,7 @@ use router_common::wire::Vid;
 pub(crate) use self::suggest::nearest;
 pub use self::{
     diff::diff,
+    edit::{Edited, RouteEdit},
     options::Options,
     places::{Loaded, Objection, Part},
 };

@@ -249,6 +249,7 @@ pub(super) async fn change_route(
         metric,
         src: change.src,
     };
+    let persist = change.persist;
     let mut spec = bringup::route_spec(&shared.config(), &route, &tables)?;
     if verb == RouteVerb::Del && route.network.is_none() {
         // Whatever device it is by.
@@ -268,9 +269,24 @@ pub(super) async fn change_route(
         RouteVerb::Replace => types::RouteChange::Replace,
         RouteVerb::Del => types::RouteChange::Delete,
     };
-    host.change_route(kind, &spec, false)
+    host.change_route(kind, &spec, persist)
         .await?
-        .map_err(|error| refusal(verb, dst, &error))
+        .map_err(|error| refusal(verb, dst, &error))?;
+    if persist {
+        // The file says so, too: it is no change any more.
+        let mut config = (*shared.config()).clone();
+        let metric = |route: &StaticRoute| route.metric.unwrap_or(StaticRoute::DEFAULT_METRIC);
+        let same = |other: &StaticRoute| other.to == dst && metric(other) == metric(&route);
+        match config.routes.iter_mut().find(|other| same(other)) {
+            Some(_) if verb == RouteVerb::Del => config.routes.retain(|other| !same(other)),
+            Some(other) => *other = route,
+            None if verb == RouteVerb::Del => {}
+            None => config.routes.push(route),
+        }
+        host.saved.amend(&config);
+        shared.set_config(config);
+    }
+    Ok(())
 }
 
 fn refusal(verb: RouteVerb, dst: ipnet::IpNet, error: &netlink::Error) -> Error {

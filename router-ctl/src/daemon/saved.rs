@@ -190,6 +190,17 @@ impl Saved {
         }
     }
 
+    /// Notes a change of the configuration in force that is no apply.
+    pub(super) fn amend(&mut self, config: &Config) {
+        let before = self.content.clone();
+        if let Some(running) = &mut self.content.running {
+            running.toml = config.to_toml(false);
+        }
+        if let Err(error) = self.save(&before) {
+            warn!(%error, "cannot note the configuration in force");
+        }
+    }
+
     /// Nothing comes back by itself any more. `false`: nothing would have.
     ///
     /// # Errors

@@ -1,0 +1,245 @@
+//! Another configuration under traffic: networks that stay lose nothing, and
+//! what was applied can be taken back, by hand, by the clock and through a crash.
+
+use std::{thread, time::Duration};
+
+use nix::sys::signal::Signal;
+use router_tests::{
+    flow::Flow,
+    lab::{Kind, Lab},
+    router_daemon::RouterDaemon,
+    wait,
+};
+use serde_json::Value;
+
+/// For the daemon to do what a signal or the clock asks of it.
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn networks(daemon: &RouterDaemon) -> Vec<String> {
+    let shown = daemon.json(&["networks"]).unwrap();
+    let name = |network: &Value| network["name"].as_str().unwrap_or_default().to_owned();
+    shown.as_array().unwrap().iter().map(name).collect()
+}
+
+fn config_state(daemon: &RouterDaemon) -> Value {
+    daemon.json(&["status"]).unwrap()["config_state"].clone()
+}
+
+fn wait_for_networks(daemon: &RouterDaemon, expected: &[&str]) {
+    wait::until(&format!("networks {expected:?}"), LIMIT, || {
+        Ok((networks(daemon) == expected).then_some(()))
+    })
+    .unwrap();
+}
+
+/// A third network comes, goes, and is changed, while the first two carry
+/// numbered packets.
+#[test]
+fn networks_that_stay_lose_nothing() {
+    let Some(lab) = Lab::or_skip("networks_that_stay_lose_nothing", 3) else {
+        return;
+    };
+    let (two, three) = (lab.config(&[0, 1], ""), lab.config(&[0, 1, 2], ""));
+    let renamed = three.replace("net2", "dmz");
+    let mut daemon = RouterDaemon::configure(&lab, &three).unwrap();
+    daemon.start().unwrap();
+    let programs = || {
+        let all = daemon.attachments().unwrap();
+        let kept = if lab.kind() == Kind::Tagged { 1 } else { 2 };
+        all[..kept]
+            .iter()
+            .map(|at| (at.prog_id, at.link_id))
+            .collect::<Vec<_>>()
+    };
+    let attached = programs();
+    let before = daemon.forwarded_by_xdp().unwrap();
+    let flow = Flow::start(&lab, 0, 1).unwrap();
+    flow.run_for(Duration::from_millis(300));
+    for (text, expected) in [
+        (&two, &["net0", "net1"][..]),
+        (&three, &["net0", "net1", "net2"]),
+        (&renamed, &["net0", "net1", "dmz"]),
+        (&two, &["net0", "net1"]),
+        (&three, &["net0", "net1", "net2"]),
+    ] {
+        daemon.write_config(text).unwrap();
+        daemon.call(&["config", "apply"]).unwrap();
+        assert_eq!(networks(&daemon), expected);
+        flow.run_for(Duration::from_millis(200));
+    }
+    // One that fails goes back, and loses nothing either.
+    let wrong = format!("{three}\n[[route]]\nto = \"10.77.0.0/16\"\nvia = \"172.16.10.7\"\n");
+    lab.router()
+        .ip("route add 10.77.0.0/16 via 172.16.10.8 metric 50")
+        .unwrap();
+    daemon.write_config(&wrong.replace("net2", "dmz")).unwrap();
+    let refused = daemon.output(&["config", "apply"]).unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(told.contains("RC0121") && told.contains("RC0308"), "{told}");
+    assert_eq!(networks(&daemon), ["net0", "net1", "net2"]);
+    flow.run_for(Duration::from_millis(300));
+    assert_eq!(programs(), attached, "nothing was attached anew");
+    let report = flow.finish(&lab).unwrap();
+    let by_xdp = daemon.forwarded_by_xdp().unwrap() - before;
+    report.assert_hitless();
+    println!("{by_xdp} of {} by XDP", report.sent());
+    assert!(
+        by_xdp >= report.sent(),
+        "the two networks stayed XDP's all along"
+    );
+    assert_eq!(config_state(&daemon)["last_apply_successful"], false);
+    daemon.down().unwrap();
+}
+
+#[test]
+fn sighup_applies_the_file() {
+    let Some(lab) = Lab::or_skip("sighup_applies_the_file", 2) else {
+        return;
+    };
+    let mut daemon = RouterDaemon::configure(&lab, &lab.config(&[0, 1], "")).unwrap();
+    daemon.start().unwrap();
+    daemon.write_config(&lab.config(&[0], "")).unwrap();
+    daemon.signal(Signal::SIGHUP).unwrap();
+    wait_for_networks(&daemon, &["net0"]);
+    // A wrong file changes nothing, and is told.
+    daemon.write_config("[[trunk]]\n").unwrap();
+    daemon.signal(Signal::SIGHUP).unwrap();
+    let note = wait::until("the failure to be told", LIMIT, || {
+        let state = config_state(&daemon);
+        Ok((state["last_apply_successful"] == false).then_some(state["note"].clone()))
+    });
+    let note = note.unwrap().to_string();
+    assert!(note.contains("config apply"), "{note}");
+    assert_eq!(networks(&daemon), ["net0"]);
+    assert_eq!(daemon.json(&["status"]).unwrap()["state"], "forwarding");
+    daemon.down().unwrap();
+}
+
+#[test]
+fn what_nobody_confirms_goes_back() {
+    let Some(lab) = Lab::or_skip("what_nobody_confirms_goes_back", 2) else {
+        return;
+    };
+    let mut daemon = RouterDaemon::configure(&lab, &lab.config(&[0, 1], "")).unwrap();
+    daemon.start().unwrap();
+    let apply = |daemon: &RouterDaemon, seconds: &str| {
+        daemon.write_config(&lab.config(&[0], "")).unwrap();
+        daemon
+            .call(&["config", "apply", "--confirm", seconds])
+            .unwrap();
+        assert_eq!(networks(daemon), ["net0"]);
+    };
+    // By the clock.
+    apply(&daemon, "2");
+    assert!(config_state(&daemon)["confirm_seconds"].as_u64().unwrap() <= 2);
+    wait_for_networks(&daemon, &["net0", "net1"]);
+    assert_eq!(config_state(&daemon)["confirm_seconds"], Value::Null);
+    let diff = daemon.call(&["config", "diff"]).unwrap();
+    assert!(diff.contains("- network net1"), "{diff}");
+    // By a crash, and still after the next restart.
+    apply(&daemon, "600");
+    daemon.kill().unwrap();
+    daemon.start().unwrap();
+    assert_eq!(networks(&daemon), ["net0", "net1"]);
+    let note = config_state(&daemon)["note"]["message"].to_string();
+    assert!(
+        note.contains("not confirmed before the daemon restarted"),
+        "{note}"
+    );
+    daemon.terminate().unwrap();
+    daemon.start().unwrap();
+    assert_eq!(networks(&daemon), ["net0", "net1"]);
+    // Unless it is confirmed.
+    apply(&daemon, "2");
+    daemon.call(&["config", "confirm"]).unwrap();
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(networks(&daemon), ["net0"]);
+    let again = daemon.output(&["config", "confirm"]).unwrap();
+    assert!(String::from_utf8_lossy(&again.stderr).contains("RC0123"));
+    daemon.kill().unwrap();
+    daemon.start().unwrap();
+    assert_eq!(networks(&daemon), ["net0"]);
+    // By hand.
+    daemon.call(&["config", "rollback"]).unwrap();
+    assert_eq!(networks(&daemon), ["net0", "net1"]);
+    daemon.down().unwrap();
+}
+
+#[test]
+fn a_rehearsal_does_nothing() {
+    let Some(lab) = Lab::or_skip("a_rehearsal_does_nothing", 2) else {
+        return;
+    };
+    let mut daemon = RouterDaemon::configure(&lab, &lab.config(&[0, 1], "")).unwrap();
+    daemon.start().unwrap();
+    let before = router_tests::footprint::Footprint::settled(lab.router()).unwrap();
+    let text = lab
+        .config(&[0, 1], "")
+        .replace("172.16.11.1/24", "172.16.11.254/24");
+    daemon.write_config(&text).unwrap();
+    let steps = daemon.call(&["config", "apply", "--dry-run"]).unwrap();
+    let interface = &lab.networks()[1].interface;
+    for step in [
+        "let the kernel alone forward for net1".to_owned(),
+        format!("take 172.16.11.1/24 from {interface}"),
+        format!("give 172.16.11.254/24 to {interface}"),
+        "let XDP forward for net1".to_owned(),
+    ] {
+        assert!(steps.contains(&step), "{step} in\n{steps}");
+    }
+    assert_eq!(steps.lines().count(), 4, "{steps}");
+    before.is_restored(lab.router()).unwrap();
+    daemon.down().unwrap();
+}
+
+#[test]
+fn routes_are_written_into_the_file() {
+    let Some(lab) = Lab::or_skip("routes_are_written_into_the_file", 2) else {
+        return;
+    };
+    let text = format!("# mine\n{}", lab.config(&[0, 1], ""));
+    let mut daemon = RouterDaemon::configure(&lab, &text).unwrap();
+    daemon.start().unwrap();
+    let file = || std::fs::read_to_string(daemon.config()).unwrap();
+    let route = |words: &str| lab.router().ip(&format!("route show {words}")).unwrap();
+    let routes = |words: &str| {
+        let words: Vec<&str> = ["routes"].into_iter().chain(words.split(' ')).collect();
+        daemon.call(&words).unwrap()
+    };
+    routes("add --persist 10.77.0.0/16 via 172.16.10.7");
+    assert!(
+        file().starts_with("# mine\n") && file().contains("10.77.0.0/16"),
+        "{}",
+        file()
+    );
+    assert!(route("10.77.0.0/16").contains("via 172.16.10.7"));
+    assert_eq!(daemon.call(&["config", "diff"]).unwrap(), "no changes\n");
+    routes("replace --persist 10.77.0.0/16 via 172.16.11.7");
+    assert!(route("10.77.0.0/16").contains("via 172.16.11.7"));
+    assert_eq!(daemon.call(&["config", "diff"]).unwrap(), "no changes\n");
+    // It is the file's now: what is taken out there goes.
+    let kept = file();
+    daemon.write_config(&text).unwrap();
+    daemon.call(&["config", "apply"]).unwrap();
+    assert_eq!(route("10.77.0.0/16"), "");
+    daemon.write_config(&kept).unwrap();
+    daemon.call(&["config", "apply"]).unwrap();
+    routes("del --persist 10.77.0.0/16");
+    assert_eq!(route("10.77.0.0/16"), "");
+    assert!(!file().contains("10.77.0.0/16"), "{}", file());
+    assert_eq!(daemon.json(&["status"]).unwrap()["state"], "forwarding");
+    // A refusal leaves the file as it is.
+    let before = file();
+    let refused = daemon.output(&[
+        "routes",
+        "add",
+        "--persist",
+        "10.78.0.0/16",
+        "via",
+        "10.55.0.1",
+    ]);
+    assert!(!refused.unwrap().status.success());
+    assert_eq!(file(), before);
+    daemon.down().unwrap();
+}
