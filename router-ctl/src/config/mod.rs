@@ -177,4 +177,14 @@ pub struct StaticRoute {
 impl StaticRoute {
     /// Metric of routes that name none.
     pub const DEFAULT_METRIC: u32 = 50;
+
+    /// What the kernel makes of a metric: for IPv6, 0 is `IP6_RT_PRIO_USER`
+    /// (include/uapi/linux/ipv6_route.h).
+    #[must_use]
+    pub const fn kernel_metric(to: IpNet, metric: u32) -> u32 {
+        match (to, metric) {
+            (IpNet::V6(_), 0) => 1024,
+            _ => metric,
+        }
+    }
 }

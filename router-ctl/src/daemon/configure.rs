@@ -278,7 +278,7 @@ impl Engine {
         let (slots, ids) = (numbering.slots_needed(), numbering.ids_needed());
         let dataplane = self.shared.dataplane();
         let dataplane = dataplane.as_deref();
-        dataplane.is_none_or(|dataplane| dataplane.has_room(slots, ids))
+        dataplane.is_some_and(|dataplane| dataplane.has_room(slots, ids))
     }
 
     async fn carry_out(&mut self, old: &Config, new: &Config) -> Result<(), Error> {
@@ -318,15 +318,11 @@ impl Engine {
     /// they are replaced.
     async fn reopen(&mut self, config: &Config) -> Result<(), Error> {
         let numbering = self.shared.known().numbering.adapted(config);
-        self.close();
-        if !has_xdp(config) {
-            let pins = self
-                .host
-                .undo_where(|entry| matches!(entry.effect, Effect::Pins { .. }));
-            super::engine::failures(&pins.await)?;
-        }
         let bpffs = self.aside.bpffs.clone();
+        // The maps of before stay open until there are others: whatever fails
+        // here, there is something to go back to.
         let dataplane = attach::open(config, &numbering, &bpffs, &mut self.host).await?;
+        self.close();
         self.adopt(dataplane)
     }
 

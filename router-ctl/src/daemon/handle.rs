@@ -237,10 +237,14 @@ pub(super) async fn change_route(
         };
     let verb = change.verb;
     let dst = change.dst;
-    let metric = match verb {
-        // Any metric.
-        RouteVerb::Del => Some(change.metric.unwrap_or(0)),
-        RouteVerb::Add | RouteVerb::Replace => change.metric,
+    let metric = match (verb, change.metric) {
+        (_, Some(metric)) => Some(StaticRoute::kernel_metric(dst, metric)),
+        // As `ip route del`: the one that the kernel would choose.
+        (RouteVerb::Del, None) => host
+            .our_metric(dst, None)
+            .await
+            .map_err(|error| fail::refused(codes::NETLINK, "cannot read the routes", &error))?,
+        (RouteVerb::Add | RouteVerb::Replace, None) => None,
     };
     let route = StaticRoute {
         to: dst,

@@ -67,7 +67,7 @@ use crate::{
     config::Loaded,
     error::{Error, Kind},
     journal::Journal,
-    netlink::Watch,
+    netlink::{Netlink, Watch},
 };
 
 /// Where the daemon keeps its things, and how it differs from the usual.
@@ -128,7 +128,14 @@ pub async fn run(loaded: Loaded, options: Options) -> Result<(), Error> {
     let Start { loaded, why } = host.saved.start(at_home(loaded)?)?;
     let notes = ConfigNotes::at_start(&host.saved, &loaded.config, why);
     let (commands, mut inbox) = mpsc::channel(16);
-    let netlink = host.netlink.clone();
+    // Of its own: whoever reads over the API is not in the daemon's way.
+    let netlink = Netlink::connect().map_err(|error| {
+        fail::refused(
+            codes::NETLINK,
+            "cannot talk to the kernel over netlink",
+            &error,
+        )
+    })?;
     let shared = Shared::new(
         loaded.config.clone(),
         options.instance.clone(),

@@ -46,16 +46,25 @@ impl Netlink {
         request
             .attributes
             .push(LinkAttribute::IfName(name.to_owned()));
-        let answers = self
-            .transact(RouteNetlinkMessage::GetLink(request), NLM_F_REQUEST)
-            .await;
-        match answers {
-            // The kernel looks among alternative names, too.
-            Ok(answers) => Ok(answers
-                .into_iter()
-                .flatten()
-                .filter_map(told)
-                .find(|link| link.name == name)),
+        let found = self.one_link(request).await?;
+        // The kernel looks among alternative names, too.
+        Ok(found.filter(|link| link.name == name))
+    }
+
+    /// The device of this number, if there is one. One question, not a dump.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub async fn link_of(&self, ifindex: IfIndex) -> Result<Option<Link>, Error> {
+        let mut request = LinkMessage::default();
+        request.header.index = ifindex.get();
+        self.one_link(request).await
+    }
+
+    async fn one_link(&self, request: LinkMessage) -> Result<Option<Link>, Error> {
+        let request = RouteNetlinkMessage::GetLink(request);
+        match self.transact(request, NLM_F_REQUEST).await {
+            Ok(answers) => Ok(answers.into_iter().flatten().find_map(told)),
             Err(error) if error.is_missing() => Ok(None),
             Err(error) => Err(error),
         }

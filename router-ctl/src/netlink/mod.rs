@@ -19,6 +19,8 @@ mod tests;
 pub mod types;
 mod watch;
 
+use std::sync::Arc;
+
 use futures_util::StreamExt as _;
 use rtnetlink::{
     Handle,
@@ -26,6 +28,7 @@ use rtnetlink::{
     packet_route::RouteNetlinkMessage,
     sys::AsyncSocket as _,
 };
+use tokio::sync::Mutex;
 
 pub use self::{
     delta::{Delta, announced},
@@ -43,9 +46,14 @@ const DUMP_INTERRUPTED: u16 = 0x10;
 const DUMP_TRIES: usize = 8;
 
 /// A connection to the kernel, in the network namespace in which it was made.
+///
+/// Clones share the connection.
 #[derive(Clone, Debug)]
 pub struct Netlink {
     handle: Handle,
+    /// The kernel dumps one table at a time to a socket, and refuses (EBUSY)
+    /// to begin another meanwhile.
+    dumping: Arc<Mutex<()>>,
 }
 
 impl Netlink {
@@ -60,7 +68,10 @@ impl Netlink {
         socket.set_ext_ack(true)?;
         socket.set_cap_ack(true)?;
         tokio::spawn(connection);
-        Ok(Self { handle })
+        Ok(Self {
+            handle,
+            dumping: Arc::default(),
+        })
     }
 
     /// Everything, as it is now.
@@ -97,6 +108,7 @@ impl Netlink {
 
     /// Dumps a table, whole and consistent.
     async fn dump(&self, message: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>, Error> {
+        let _alone = self.dumping.lock().await;
         for _ in 0..DUMP_TRIES {
             let answers = self
                 .transact(message.clone(), NLM_F_REQUEST | NLM_F_DUMP)

@@ -104,7 +104,9 @@ pub(in crate::config) fn route(
         // An address that is wrong was reported: it is not "left out".
         via: via.map_or(Some(None), |via| via.map(Some))?,
         network: entry.network.as_ref().map(|word| word.get_ref().clone()),
-        metric: metric.map_or(Some(None), |metric| metric.map(Some))?,
+        metric: metric
+            .map_or(Some(None), |metric| metric.map(Some))?
+            .map(|metric| StaticRoute::kernel_metric(to, metric)),
         src: src.map_or(Some(None), |src| src.map(Some))?,
     })
 }

@@ -253,12 +253,10 @@ impl Host {
 
     /// The device of this number.
     async fn link_of(&self, device: IfIndex) -> Result<Option<Link>, Error> {
-        let links = self
-            .netlink
-            .links()
+        self.netlink
+            .link_of(device)
             .await
-            .map_err(|error| unreadable(&error))?;
-        Ok(links.into_iter().find(|link| link.ifindex == device))
+            .map_err(|error| unreadable(&error))
     }
 
     async fn number_of(&self, name: &str) -> Result<Option<IfIndex>, Error> {
@@ -321,7 +319,7 @@ impl Host {
 
 fn is_route(effect: &Effect, spec: &RouteSpec) -> bool {
     matches!(effect, Effect::Route { dst, metric, .. }
-        if *dst == spec.dst.trunc() && (spec.metric == 0 || *metric == spec.metric))
+        if *dst == spec.dst.trunc() && *metric == spec.metric)
 }
 
 fn refused(message: String, error: &netlink::Error) -> Error {

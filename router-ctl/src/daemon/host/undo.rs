@@ -160,6 +160,23 @@ impl Host {
         self.sysctls.write(name, before).map_err(failed)
     }
 
+    /// The smallest metric among our routes to `dst` in the main table; with
+    /// `only`, that one or none.
+    pub(in crate::daemon) async fn our_metric(
+        &self,
+        dst: ipnet::IpNet,
+        only: Option<u32>,
+    ) -> Result<Option<u32>, netlink::Error> {
+        let routes = self.netlink.routes_of(dst.addr().is_ipv6()).await?;
+        let ours = routes.iter().filter(|route| {
+            route.table == TABLE_MAIN
+                && route.protocol == PROTOCOL
+                && route.dst == dst.trunc()
+                && only.is_none_or(|metric| metric == route.metric)
+        });
+        Ok(ours.map(|route| route.metric).min())
+    }
+
     async fn remove_route(&self, dst: ipnet::IpNet, metric: u32) -> Result<(), Error> {
         let failed = |error| {
             fail::refused(
@@ -175,14 +192,15 @@ impl Host {
             metric,
             source: None,
         };
-        let routes = self.netlink.routes().await.map_err(failed)?;
-        let exists = routes.iter().any(|route| {
-            route.table == TABLE_MAIN
-                && route.protocol == PROTOCOL
-                && route.dst == dst
-                && route.metric == metric
-        });
-        if !exists {
+        // The kernel takes 0 for any metric. Otherwise it finds the one: routes
+        // may be many, and are not read for every one that goes.
+        if metric == 0
+            && self
+                .our_metric(dst, Some(0))
+                .await
+                .map_err(failed)?
+                .is_none()
+        {
             return Ok(());
         }
         tolerate(self.netlink.change_route(RouteChange::Delete, &spec).await).map_err(failed)
