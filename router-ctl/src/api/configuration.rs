@@ -8,7 +8,7 @@
 //! | `POST /v1/config/confirm` | what was applied stays |
 //! | `POST /v1/config/rollback` | a [`ConfigApplied`] |
 
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use axum::{
     Extension, Json, Router,
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     model::Problem,
-    routes::{Answer, Params, may_change, read_json},
+    routes::{Answer, Params, bad_request, may_change, read_json},
     server::Access,
 };
 use crate::service::Service;
@@ -100,6 +100,9 @@ pub struct ConfigApply {
     pub confirm_seconds: Option<u64>,
 }
 
+/// Seconds that there may be to confirm: to a day.
+pub(crate) const CONFIRM: RangeInclusive<u64> = 1..=86_400;
+
 /// What was applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigApplied {
@@ -155,7 +158,17 @@ async fn apply<S: Service>(
     body: Body,
 ) -> Answer<ConfigApplied> {
     may_change(access)?;
-    let request = read_json(body).await?;
+    let request: ConfigApply = read_json(body).await?;
+    if let Some(seconds) = request.confirm_seconds
+        && !CONFIRM.contains(&seconds)
+    {
+        return Err(bad_request(format!(
+            "confirm_seconds is {} to {}, not {seconds}",
+            CONFIRM.start(),
+            CONFIRM.end()
+        ))
+        .into());
+    }
     Ok(Json(service.config_apply(request).await?))
 }
 

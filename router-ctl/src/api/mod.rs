@@ -17,6 +17,7 @@ mod schema;
 mod server;
 
 pub use client::Client;
+pub(crate) use configuration::CONFIRM;
 pub use listener::{Listener, socket_path};
 pub use schema::schema;
 pub use server::serve;

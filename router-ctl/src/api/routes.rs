@@ -219,7 +219,7 @@ pub(super) fn may_change(access: Access) -> Result<(), Error> {
     }
 }
 
-fn bad_request(message: String) -> Error {
+pub(super) fn bad_request(message: String) -> Error {
     Error::new(Kind::Usage, codes::BAD_REQUEST, message)
 }
 

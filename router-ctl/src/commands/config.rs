@@ -11,7 +11,10 @@ use serde_json::json;
 
 use super::globals::Globals;
 use crate::{
-    api::model::{ConfigApplied, ConfigApply, ConfigChange, ConfigChangeKind, ConfigKeyChange},
+    api::{
+        CONFIRM,
+        model::{ConfigApplied, ConfigApply, ConfigChange, ConfigChangeKind, ConfigKeyChange},
+    },
     config::{self, Config},
     error::Error,
     output::{self, BAD, BOLD, Format, GOOD, WARN},
@@ -54,9 +57,9 @@ pub(super) struct Args {
 enum Verb {
     /// Say everything that is wrong with FILE; nothing is changed
     Check {
-        /// The configuration
-        #[arg(value_name = "FILE", default_value = super::run::DEFAULT_CONFIG)]
-        file: PathBuf,
+        /// The configuration [default: the instance's, /etc/router-ctl/router.toml]
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
     },
     /// Print the configuration in force, as a file that says the same
     Show {
@@ -76,7 +79,7 @@ enum Verb {
         #[arg(long, conflicts_with = "confirm")]
         dry_run: bool,
         /// Go back after SECONDS, unless `config confirm` comes first
-        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(CONFIRM))]
         confirm: Option<u64>,
     },
     /// Keep what `apply --confirm` has put into force
@@ -88,7 +91,10 @@ enum Verb {
 pub(super) async fn run(args: &Args, globals: &Globals) -> Result<ExitCode, Error> {
     let format = globals.format();
     match &args.verb {
-        Verb::Check { file } => check(file, format)?,
+        Verb::Check { file } => {
+            let usual = || super::run::default_config(&globals.instance);
+            check(&file.clone().unwrap_or_else(usual), format)?;
+        }
         Verb::Show { effective } => {
             let running = globals.client().config(*effective).await?;
             let text = if format.json {

@@ -161,7 +161,10 @@ impl Engine {
                 notes.note = Some(failure(error, "router-ctl config apply"));
             }
             (Ok(_), Request::Rollback) => {
-                notes.note = Some(not_the_file(&shared.config(), Why::Rejected));
+                let config = shared.config();
+                // Twice there and back: it is what the file says.
+                let same = load(&config).is_ok_and(|file| file.config == *config);
+                notes.note = (!same).then(|| not_the_file(&config, Why::Rejected));
             }
             (Ok(_), Request::Expire(_)) if self.host.saved.is_rejecting() => {
                 notes.note = Some(not_the_file(&shared.config(), Why::Expired));
@@ -188,10 +191,11 @@ impl Engine {
         }
         // Without a change there is nothing to go back to, and what is to be
         // confirmed still is.
-        let noted = !changes.is_empty() || wanted.confirm_seconds.is_some();
+        let noted = !changes.is_empty();
+        let confirm_seconds = wanted.confirm_seconds.filter(|_| noted);
         let undo = if noted {
             let saved = &mut self.host.saved;
-            Some(saved.begin(&old, &loaded.config, wanted.confirm_seconds)?)
+            Some(saved.begin(&old, &loaded.config, confirm_seconds)?)
         } else {
             None
         };
@@ -201,9 +205,7 @@ impl Engine {
             }
             return Err(error);
         }
-        if let (Some(seconds), Some(until)) =
-            (wanted.confirm_seconds, self.host.saved.confirm_until())
-        {
+        if let (Some(seconds), Some(until)) = (confirm_seconds, self.host.saved.confirm_until()) {
             let time = Duration::from_secs(seconds);
             expire_after(time, until, self.shared.commands.clone());
         }
@@ -211,7 +213,7 @@ impl Engine {
         Ok(ConfigApplied {
             changes,
             steps: Vec::new(),
-            confirm_seconds: wanted.confirm_seconds,
+            confirm_seconds,
         })
     }
 

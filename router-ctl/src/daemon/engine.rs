@@ -233,6 +233,7 @@ impl Engine {
         );
         known.ready = ready;
         known.pin_failure = self.care.pin_failure.clone();
+        known.attach_failures = self.care.attach_failures.clone();
         known.rx_vlan = self.read_rx_vlan(&config);
         known.troubles = self.follower.problems();
         known.following = self.follower.counts().clone();

@@ -75,9 +75,14 @@ fn judge_trunk(
     problems: &mut Vec<Problem>,
 ) {
     let name = &trunk.interface;
-    let restart = || Some("restart the daemon (`router-ctl run`)".to_owned());
     let Some(link) = index.link(name) else {
-        problems.push(problem(format!("trunk {name} is missing"), restart()));
+        // Not a restart: a daemon does not start without its trunks.
+        problems.push(problem(
+            format!("trunk {name} is missing"),
+            Some(format!(
+                "once there is a {name} again, XDP is attached to it by itself; without it for good, take it out of the configuration and `router-ctl config apply`"
+            )),
+        ));
         return;
     };
     judge_link("trunk", link, problems);
@@ -85,16 +90,20 @@ fn judge_trunk(
         return;
     }
     match known.attachments.get(at).and_then(Option::as_ref) {
-        Some(attachment) if attachment.ifindex != link.ifindex => problems.push(problem(
-            format!("trunk {name} was made anew: XDP is not attached to it"),
-            restart(),
-        )),
+        Some(attachment) if attachment.ifindex != link.ifindex => {
+            let why = known.attach_failures.get(name);
+            let why = why.map_or_else(|| "not yet".to_owned(), Clone::clone);
+            problems.push(problem(
+                format!("trunk {name} was made anew, and XDP is not attached to it: {why}"),
+                Some("mend what it names: it is tried again every second".into()),
+            ));
+        }
         Some(attachment) if link.xdp.map(|xdp| xdp.prog_id) == Some(attachment.prog_id) => {}
         // Bring-up is not that far.
         None if !known.ready => {}
         _ => problems.push(problem(
             format!("the XDP program is not attached to {name} any more"),
-            restart(),
+            Some("router-ctl config apply".into()),
         )),
     }
     if known.rx_vlan.get(at).copied().flatten() == Some(true) {

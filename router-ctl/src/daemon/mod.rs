@@ -59,7 +59,7 @@ use self::{
     engine::{Engine, Shared},
     handle::Handle,
     host::Host,
-    saved::{Saved, Start},
+    saved::{Saved, Start, Undo},
 };
 use crate::{
     api::{self, Listener},
@@ -125,7 +125,7 @@ pub async fn run(loaded: Loaded, options: Options) -> Result<(), Error> {
     let watch = Watch::subscribe()
         .map_err(|error| fail::refused(codes::NETLINK, "cannot watch the kernel", &error))?;
     let mut host = Host::open(&options.state_dir, &options.instance)?;
-    let Start { loaded, why } = host.saved.start(at_home(loaded)?)?;
+    let Start { loaded, why, undo } = host.saved.start(at_home(loaded)?)?;
     let notes = ConfigNotes::at_start(&host.saved, &loaded.config, why);
     let (commands, mut inbox) = mpsc::channel(16);
     // Of its own: whoever reads over the API is not in the daemon's way.
@@ -153,7 +153,7 @@ pub async fn run(loaded: Loaded, options: Options) -> Result<(), Error> {
         let _ = stopped.await;
     }));
 
-    let outcome = start(&mut engine, &loaded, &options, &mut signals).await;
+    let outcome = start(&mut engine, &loaded, undo, &options, &mut signals).await;
     let outcome = match outcome {
         Ok(()) => {
             let shared = Arc::clone(&engine.shared);
@@ -210,9 +210,11 @@ fn at_home(mut loaded: Loaded) -> Result<Loaded, Error> {
 async fn start(
     engine: &mut Engine,
     loaded: &Loaded,
+    noted: Undo,
     options: &Options,
     signals: &mut Signals,
 ) -> Result<(), Error> {
+    let takes_over = !engine.host.journal.entries().is_empty();
     let first = engine.host.journal.next_id();
     let started = tokio::select! {
         started = bring_up(engine, loaded, options) => started,
@@ -230,6 +232,15 @@ async fn start(
     engine.give_up();
     if let Err(undo) = engine.take_down(first).await {
         warn!(%undo, "`router-ctl down` tries again");
+    }
+    engine.host.saved.abandon(noted);
+    // What the daemon before this one had set up, and this one was to do
+    // without.
+    if takes_over && let Some(before) = engine.host.saved.running(&loaded.config) {
+        let back = bringup::bring_up(&before.config, options.stand_in, &mut engine.host);
+        if let Err(error) = back.await {
+            warn!(%error, "what the daemon before had set up could not be put back");
+        }
     }
     Err(error)
 }

@@ -74,6 +74,8 @@ pub(super) struct Start {
     pub(super) loaded: Loaded,
     /// Why it is not what the file says.
     pub(super) why: Option<Why>,
+    /// Takes back what was noted, should nothing come of the start.
+    pub(super) undo: Undo,
 }
 
 /// Why a daemon does not start with what its file says.
@@ -113,7 +115,13 @@ impl Saved {
     pub(super) fn start(&mut self, file: Loaded) -> Result<Start, Error> {
         let text = file.config.to_toml(false);
         let before = self.content.clone();
-        let unconfirmed = before.confirm_until.is_some();
+        let same = before
+            .running
+            .as_ref()
+            .is_some_and(|running| running.toml == text);
+        // A file that has been changed since is not what nobody has confirmed.
+        let pending = before.confirm_until.is_some();
+        let unconfirmed = pending && same;
         let rejected = before.rejected.as_ref() == Some(&text);
         let fallback = if unconfirmed {
             before.previous.as_ref()
@@ -133,14 +141,13 @@ impl Saved {
             return Ok(Start {
                 loaded,
                 why: Some(why),
+                undo: Undo(before),
             });
         }
-        let same = before
-            .running
-            .as_ref()
-            .is_some_and(|running| running.toml == text);
         if !same {
-            self.content.previous = self.content.running.take();
+            if !pending {
+                self.content.previous = self.content.running.take();
+            }
             self.content.running = Some(Version::new(&file.config, clock::now()));
         }
         self.content.confirm_until = None;
@@ -149,6 +156,7 @@ impl Saved {
         Ok(Start {
             loaded: file,
             why: None,
+            undo: Undo(before),
         })
     }
 
@@ -185,6 +193,9 @@ impl Saved {
     /// Notes that it has come to nothing.
     pub(super) fn abandon(&mut self, undo: Undo) {
         let during = std::mem::replace(&mut self.content, undo.0);
+        if self.content == Content::default() {
+            return self.remove();
+        }
         if let Err(error) = self.save(&during) {
             warn!(%error, "cannot note that the configuration was not applied");
         }
@@ -212,6 +223,11 @@ impl Saved {
         }
         self.save(&before)?;
         Ok(true)
+    }
+
+    /// The configuration in force. `like`: where it came from.
+    pub(super) fn running(&self, like: &Config) -> Option<Loaded> {
+        self.parse(&self.content.running.as_ref()?.toml, like)
     }
 
     /// The configuration before the last apply. `like`: where it came from.

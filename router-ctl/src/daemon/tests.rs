@@ -187,12 +187,20 @@ fn every_problem_has_its_mending_command() {
         (
             |k| k.kernel.tables.links[0].xdp = None,
             "the XDP program is not attached to eth0 any more",
-            Some("restart the daemon (`router-ctl run`)"),
+            Some("router-ctl config apply"),
         ),
         (
             |k| k.attachments = vec![Some(attachment(IfIndex::new(99), false))],
-            "trunk eth0 was made anew: XDP is not attached to it",
-            Some("restart the daemon (`router-ctl run`)"),
+            "trunk eth0 was made anew, and XDP is not attached to it: not yet",
+            Some("mend what it names: it is tried again every second"),
+        ),
+        (
+            |k| {
+                k.attachments = vec![Some(attachment(IfIndex::new(99), false))];
+                k.attach_failures = [("eth0".to_owned(), "another program".to_owned())].into();
+            },
+            "trunk eth0 was made anew, and XDP is not attached to it: another program",
+            Some("mend what it names: it is tried again every second"),
         ),
         (
             |k| k.plan.networks = vec![Err(Absence::Missing)],

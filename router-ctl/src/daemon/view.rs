@@ -56,6 +56,8 @@ pub(super) struct Known {
     pub(super) following: Following,
     /// What is not pinned any more and cannot be pinned again.
     pub(super) pin_failure: Option<String>,
+    /// By trunk: why XDP could not be attached to it when it was made anew.
+    pub(super) attach_failures: BTreeMap<String, String>,
     /// Bring-up is finished.
     pub(super) ready: bool,
 }

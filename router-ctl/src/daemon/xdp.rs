@@ -2,7 +2,7 @@
 //! made anew. (The kernel does not announce that a bpf_link was detached either:
 //! the follower looks at the trunks.)
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use router_common::wire::TrunkSlot;
 use tracing::{info, warn};
@@ -19,8 +19,8 @@ use crate::{
 pub(super) struct Care {
     /// The pins that could not be made again, in words.
     pub(super) pin_failure: Option<String>,
-    /// Why a trunk that was made anew could not be attached to; said once.
-    attach_failure: Option<String>,
+    /// By trunk: why it could not be attached to when it was made anew.
+    pub(super) attach_failures: BTreeMap<String, String>,
 }
 
 impl Engine {
@@ -67,18 +67,26 @@ impl Engine {
             let attachment = dataplane.as_ref().and_then(|d| d.attachment(slot));
             attachment.map(|attachment| attachment.ifindex)
         };
+        let name = &trunk.interface;
         if attached_to == Some(link.ifindex) {
+            return self.care.attach_failures.remove(name).is_some();
+        }
+        // It is tried every second, and said once.
+        let before = self.care.attach_failures.get(name).cloned();
+        if before.is_none() {
+            info!("{name} was made anew: attaching");
+        }
+        let Err(error) = self.attach_anew(slot, trunk, link).await else {
+            self.care.attach_failures.remove(name);
+            return true;
+        };
+        let failure = error.to_string();
+        if before.as_ref() == Some(&failure) {
             return false;
         }
-        let attached = self.attach_anew(slot, trunk, link).await;
-        let failure = attached.as_ref().err().map(ToString::to_string);
-        if failure != self.care.attach_failure
-            && let Some(failure) = &failure
-        {
-            warn!(%failure, "cannot attach to {}, which was made anew", trunk.interface);
-        }
-        self.care.attach_failure = failure;
-        attached.is_ok()
+        warn!(%failure, "cannot attach to {name}, which was made anew");
+        self.care.attach_failures.insert(name.clone(), failure);
+        true
     }
 
     /// A trunk that was deleted and made anew is like any trunk at the start.
@@ -88,7 +96,6 @@ impl Engine {
         trunk: &Trunk,
         link: Link,
     ) -> Result<(), Error> {
-        info!("{} was made anew: attaching", trunk.interface);
         let tables = self.host.devices().await?;
         bringup::prepare_trunk(trunk, &tables, &mut self.host).await?;
         let shared = Arc::clone(&self.shared);
