@@ -47,6 +47,10 @@ fn router_frags(ctx: XdpContext) -> u32 {
 /// Not on any trunk: the daemon runs it every second (BPF_PROG_TEST_RUN) with
 /// two durations in place of a frame, because only here jiffies can be read.
 #[xdp]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the entries own their context"
+)]
 fn renew_lease(ctx: XdpContext) -> u32 {
     let frame = Frame::<Linear>::new(&ctx);
     let renewed = frame.header(0).is_some_and(|bytes| {

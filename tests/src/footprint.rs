@@ -177,15 +177,15 @@ mod tests {
             return;
         }
         let netns = Netns::create(&format!("footprint-{}", unique_suffix())).unwrap();
-        netns.ip("link add a type veth peer name b").unwrap();
+        netns.ip("link add va type veth peer name vb").unwrap();
         let before = Footprint::of(&netns).unwrap();
         before.is_restored(&netns).unwrap();
         for (change, back, shown) in [
-            ("link set a mtu 1400", "link set a mtu 1500", "link a"),
-            ("link set b up", "link set b down", "link b"),
+            ("link set va mtu 1400", "link set va mtu 1500", "link va"),
+            ("link set vb up", "link set vb down", "link vb"),
             (
-                "addr add 10.0.0.1/24 dev a",
-                "addr del 10.0.0.1/24 dev a",
+                "addr add 10.0.0.1/24 dev va",
+                "addr del 10.0.0.1/24 dev va",
                 "address",
             ),
             ("rule add pref 7 table 7", "rule del pref 7", "rule"),
@@ -195,8 +195,8 @@ mod tests {
                 "route",
             ),
             (
-                "neigh add 10.0.0.9 lladdr 02:00:00:00:00:01 dev a nud permanent",
-                "neigh del 10.0.0.9 dev a",
+                "neigh add 10.0.0.9 lladdr 02:00:00:00:00:01 dev va nud permanent",
+                "neigh del 10.0.0.9 dev va",
                 "neighbour",
             ),
         ] {
@@ -209,12 +209,12 @@ mod tests {
             netns.ip(back).unwrap();
             before.is_restored(&netns).unwrap();
         }
-        netns.sysctl("ipv4/conf/a/rp_filter", "2").unwrap();
+        netns.sysctl("ipv4/conf/va/rp_filter", "2").unwrap();
         netns
-            .run(|| tool("ethtool", &["-K", "a", "rxvlan", "off"]))
+            .run(|| tool("ethtool", &["-K", "va", "rxvlan", "off"]))
             .unwrap();
         let differences = before.differences(&Footprint::of(&netns).unwrap());
-        for part in ["conf/a/rp_filter", "offload a"] {
+        for part in ["conf/va/rp_filter", "offload a"] {
             assert!(
                 differences.iter().any(|line| line.contains(part)),
                 "{part}: {differences:?}"

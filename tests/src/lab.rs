@@ -25,7 +25,7 @@
 //! let flow = Flow::start(&lab, 0, 1)?;   // numbered packets, both ways
 //! daemon.kill()?;
 //! daemon.start()?;
-//! flow.finish()?.assert_hitless();
+//! flow.finish(&lab)?.assert_hitless();
 //! daemon.down()?;
 //! # Ok(()) }
 //! ```

@@ -286,7 +286,7 @@ fn none_of_them_can_be_spared() -> Result<()> {
         );
         let log = daemon.log_text();
         ensure!(
-            log.contains("ot permitted") || log.contains("Permission denied"),
+            log.contains("not permitted") || log.contains("Permission denied"),
             "{log}"
         );
     }
