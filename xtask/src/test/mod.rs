@@ -27,6 +27,10 @@ pub(crate) struct Args {
     /// Virtual machines with these kernels [default: 6.1 and 6.12]
     #[arg(long = "kernel", value_name = "KERNEL")]
     kernels: Vec<Kernel>,
+    /// In the virtual machines not the article alone, but every prog_* and net_*
+    /// test: about a quarter of an hour a kernel on an idle machine
+    #[arg(long)]
+    guests: bool,
     /// Only the stages whose names begin so: lint, host, kernel, net, Linux
     #[arg(long = "only", value_name = "STAGE")]
     only: Vec<String>,
@@ -71,10 +75,11 @@ fn stages(args: &Args) -> Vec<Stage> {
             [] => &[Kernel::V6_1, Kernel::V6_12][..],
             kernels => kernels,
         };
+        let all = args.guests || args.conformance;
         for kernel in kernels.iter().copied() {
             stages.push((
                 format!("Linux {kernel}"),
-                Box::new(move || guest::run(kernel)),
+                Box::new(move || guest::run(kernel, all)),
             ));
         }
     }
