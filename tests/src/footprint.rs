@@ -178,6 +178,9 @@ mod tests {
         }
         let netns = Netns::create(&format!("footprint-{}", unique_suffix())).unwrap();
         netns.ip("link add va type veth peer name vb").unwrap();
+        // The first time that a device goes up it gets its qdisc, for good.
+        netns.ip("link set vb up").unwrap();
+        netns.ip("link set vb down").unwrap();
         let before = Footprint::of(&netns).unwrap();
         before.is_restored(&netns).unwrap();
         for (change, back, shown) in [
