@@ -413,6 +413,34 @@ mod tests {
         assert_eq!(fixture.start("b"), ("b".into(), None));
     }
 
+    /// What nobody has confirmed is the file as it was: one that was mended since
+    /// is another.
+    #[test]
+    fn a_file_that_was_mended_is_taken() {
+        let fixture = Fixture::new();
+        fixture.start("a");
+        let mut saved = fixture.open();
+        saved.begin(&config("a"), &config("b"), Some(60)).unwrap();
+        assert_eq!(fixture.start("c"), ("c".into(), None));
+        assert_eq!(previous(&fixture.open()), Some(config("a")), "never b");
+        assert_eq!(fixture.open().confirm_until(), None);
+    }
+
+    #[test]
+    fn a_start_that_comes_to_nothing_is_forgotten() {
+        let fixture = Fixture::new();
+        let mut saved = fixture.open();
+        let start = saved.start(loaded("a")).unwrap();
+        saved.abandon(start.undo);
+        assert!(!saved.path.exists(), "as if it had never been tried");
+        fixture.start("a");
+        let mut saved = fixture.open();
+        let start = saved.start(loaded("b")).unwrap();
+        saved.abandon(start.undo);
+        let running = fixture.open().running(&Config::default());
+        assert_eq!(running.map(|loaded| loaded.config), Some(config("a")));
+    }
+
     #[test]
     fn a_confirmed_configuration_stays() {
         let fixture = Fixture::new();

@@ -52,3 +52,18 @@ fn any_other_rule_is_custom() {
     }
     assert!(is_custom_rule(&blackhole));
 }
+
+/// The kernel dumps one table at a time to a socket. Clones share it, and whoever
+/// asks second waits: it was refused with EBUSY.
+#[tokio::test]
+async fn many_may_ask_at_once() {
+    let netlink = super::Netlink::connect().unwrap();
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..32 {
+        let netlink = netlink.clone();
+        asking.spawn(async move { netlink.tables().await.map(|tables| tables.links.len()) });
+    }
+    while let Some(answer) = asking.join_next().await {
+        assert!(answer.unwrap().unwrap() > 0, "there is lo at least");
+    }
+}

@@ -140,3 +140,18 @@ fn only_files_of_a_sensible_size_are_read() {
     file.set_len(1 << 40).unwrap();
     assert_eq!(refused(&path), "it is longer than any configuration");
 }
+
+/// The kernel makes 1024 of an IPv6 metric of 0, and what is compared with its
+/// routes has to be what it has.
+#[test]
+fn a_metric_of_zero_is_what_the_kernel_makes_of_it() {
+    for (words, metric) in [
+        ("fd61::/64 via fd00:10::9 metric 0", 1024),
+        ("fd61::/64 via fd00:10::9 metric 7", 7),
+        ("10.9.0.0/16 via 172.16.10.9 metric 0", 0),
+    ] {
+        let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+        let route = StaticRoute::from_words("routes add", &words, None, true).unwrap();
+        assert_eq!(route.metric, Some(metric), "{words:?}");
+    }
+}
