@@ -179,14 +179,14 @@ fn a_program_that_somebody_detached_is_a_problem_at_once() {
     until("the problem to be said", || {
         let said = problems(&daemon)?;
         Ok(said.iter().any(|(message, help)| {
-            message.contains("is not attached to") && help.contains("router-ctl run")
+            message.contains("is not attached to") && help.contains("router-ctl config apply")
         }))
     });
     println!("said after {:?}", detached.elapsed());
     assert!(router_tests::lab::slow() || detached.elapsed() < SOON);
     // The command mends it.
-    daemon.terminate().unwrap();
-    daemon.start().unwrap();
+    daemon.call(&["config", "apply"]).unwrap();
+    until("nothing to be wrong", || Ok(problems(&daemon)?.is_empty()));
     assert_eq!(problems(&daemon).unwrap(), []);
     assert_by_xdp(&lab, &daemon);
     daemon.down().unwrap();
