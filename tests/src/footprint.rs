@@ -217,7 +217,7 @@ mod tests {
             .run(|| tool("ethtool", &["-K", "va", "rxvlan", "off"]))
             .unwrap();
         let differences = before.differences(&Footprint::of(&netns).unwrap());
-        for part in ["conf/va/rp_filter", "offload a"] {
+        for part in ["conf/va/rp_filter", "offload va"] {
             assert!(
                 differences.iter().any(|line| line.contains(part)),
                 "{part}: {differences:?}"
