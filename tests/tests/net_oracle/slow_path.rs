@@ -329,3 +329,80 @@ pub(crate) fn no_way_out_for_xdp(twin: &mut Twin) {
     }
     twin.ip("link del side");
 }
+
+/// 46: a directed broadcast leaves where the kernel is told to let it out.
+pub(crate) fn directed_broadcast(twin: &mut Twin) {
+    let frame = A.v4_to(B).to4(B.v4(255));
+    let own = A.v4_to(B).to4(A.v4(255));
+    for told in ["0", "1"] {
+        for interface in ["all", "net-a"] {
+            twin.sysctl(&format!("ipv4/conf/{interface}/bc_forwarding"), told);
+        }
+        let expected = told == "1";
+        // (Its own with a redirect besides, as any packet that leaves by where it
+        // came in.)
+        for (what, frame) in [("to B's", &frame), ("to its own", &own)] {
+            let Some(bytes) = twin.frame(A, frame) else {
+                continue;
+            };
+            let what = format!("{what}, bc_forwarding {told}");
+            let (_, off, fate) = twin.same(46, &what, A, &[bytes]);
+            let broadcast = off
+                .frames
+                .iter()
+                .any(|(_, frame)| frame.starts_with(&[0xff; 6]));
+            if (fate == Fate::Kernel, broadcast) != (expected, expected) {
+                twin.fail(46, &what, &format!("{fate}: {off:?}"));
+            }
+        }
+    }
+}
+
+/// 57, 58: with a link-local gateway, as real networks have it: beyond scope is
+/// answered, and what is for the link stays on it.
+pub(crate) fn link_local(twin: &mut Twin) {
+    twin.ip("address add fe80::1/64 dev net-a nodad\n\
+             address add fe80::1/64 dev net-b nodad\n\
+             neigh replace fe80::10 lladdr 02:00:00:00:01:10 nud permanent dev net-a\n\
+             neigh replace fe80::10 lladdr 02:00:00:00:02:10 nud permanent dev net-b");
+    let address = |text: &str| text.parse().expect("an address");
+    let (near, gateway) = (address("fe80::10"), address("fe80::1"));
+    let beyond_scope = Some((1, 2));
+    for (case, what, frame, answered) in [
+        (57, "link-local to B", A.v6_to(B).from6(near), beyond_scope),
+        (
+            57,
+            "the gateway's own to B",
+            A.v6_to(B).from6(gateway),
+            None,
+        ),
+        (
+            58,
+            "to a link-local host",
+            A.v6_to(B).to6(address("fe80::11")),
+            None,
+        ),
+        (
+            58,
+            "to B's host by its link-local",
+            A.sends6(near, near),
+            None,
+        ),
+        (
+            58,
+            "a ping of the gateway",
+            A.sends6(near, gateway).transport(Transport::echo(8)),
+            Some((129, 0)),
+        ),
+    ] {
+        let Some(bytes) = twin.frame(A, &frame) else {
+            continue;
+        };
+        let (on, _, fate) = twin.same(case, what, A, &[bytes]);
+        let kinds: Vec<_> = on.frames.iter().filter_map(|(_, f)| icmp(f)).collect();
+        let fine = answered.is_none_or(|answer| kinds == [answer]);
+        if !fine || fate == Fate::Xdp {
+            twin.fail(case, what, &format!("{fate}, {kinds:?}"));
+        }
+    }
+}

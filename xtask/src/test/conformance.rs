@@ -47,6 +47,13 @@ pub(super) fn keep(kernel: &str, stage: &str, text: &str) -> Result<()> {
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Whether a test program tells of cases.
+pub(super) fn tells(program: &str) -> bool {
+    ["prog_", "net_oracle", "net_storm"]
+        .iter()
+        .any(|begin| program.starts_with(begin))
+}
+
 /// This machine's kernel, as the report calls it: `6.18`.
 pub(super) fn host_kernel() -> String {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();

@@ -31,20 +31,32 @@ const END: &str = "xtask-test: end ";
 /// What the article is called among the programs.
 const ARTICLE: &str = "article";
 
-/// `all`: every test binary, and not the article alone.
-pub(super) fn run(kernel: Kernel, all: bool) -> Result<Row> {
+/// What a guest is to play.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Share {
+    /// The article.
+    Article,
+    /// The article, and every test binary.
+    Everything,
+    /// The test binaries that tell of conformance cases.
+    Cases,
+}
+
+pub(super) fn run(kernel: Kernel, share: Share) -> Result<Row> {
     setup::ensure(&[Need::EbpfToolchain, Need::Programs, Need::Vm(kernel)])?;
-    let article = run::command(&[])?;
-    let tests = if all {
-        build::kernel_tests()?
-    } else {
-        Vec::new()
+    let mut tests = match share {
+        Share::Article => Vec::new(),
+        Share::Everything | Share::Cases => build::kernel_tests()?,
     };
-    let words: Vec<String> = article
-        .iter()
-        .map(|word| vm::quote(&word.to_string_lossy()))
-        .collect();
-    let script = vm::write_script("tests", &script(&words.join(" "), &tests))?;
+    let article = if share == Share::Cases {
+        tests.retain(|test| conformance::tells(&test.name));
+        None
+    } else {
+        let words = run::command(&[])?;
+        let words = words.iter().map(|word| vm::quote(&word.to_string_lossy()));
+        Some(words.collect::<Vec<_>>().join(" "))
+    };
+    let script = vm::write_script("tests", &script(article.as_deref(), &tests))?;
     step::headline(&format!("test: article and tests on {kernel}"));
     let mut console = Console::default();
     let outcome = vm::run(
@@ -62,13 +74,13 @@ pub(super) fn run(kernel: Kernel, all: bool) -> Result<Row> {
     fs::write(&log, &console.text).with_context(|| format!("cannot write {}", log.display()))?;
 
     let release = conformance::short(&setup::kernel_version(kernel)?);
-    if all {
+    if share != Share::Article {
         conformance::keep(&release, &format!("Linux {kernel}"), &console.text)?;
     }
 
     let mut row = Row::default();
     let names = tests.iter().map(|test| test.name.as_str());
-    for name in [ARTICLE].into_iter().chain(names) {
+    for name in article.iter().map(|_| ARTICLE).chain(names) {
         let program = console.judge(&format!("Linux {kernel}"), name);
         step::note(name);
         tell(&program, console.took(name));
@@ -85,7 +97,7 @@ pub(super) fn run(kernel: Kernel, all: bool) -> Result<Row> {
     Ok(row)
 }
 
-fn script(article: &str, tests: &[TestBinary]) -> String {
+fn script(article: Option<&str>, tests: &[TestBinary]) -> String {
     let mut text = String::from("#!/bin/bash\n");
     let mut program = |name: &str, command: &str| {
         let _ = write!(
@@ -96,7 +108,9 @@ fn script(article: &str, tests: &[TestBinary]) -> String {
             EACH.as_secs()
         );
     };
-    program(ARTICLE, article);
+    if let Some(article) = article {
+        program(ARTICLE, article);
+    }
     for test in tests {
         let path = vm::quote(&test.path.to_string_lossy());
         program(
@@ -272,7 +286,7 @@ mod tests {
             name: "net_a".to_owned(),
             path: "/t/it's".into(),
         };
-        let script = script("'/t/article'", &[test]);
+        let script = script(Some("'/t/article'"), &[test]);
         assert_eq!(script.matches("timeout --kill-after=10 720 ").count(), 2);
         assert!(script.contains(r"'/t/it'\''s' --show-output"), "{script}");
     }

@@ -59,15 +59,21 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
 
 /// Everything, in order: what is quick to fail comes first.
 fn stages(args: &Args) -> Vec<Stage> {
+    // The others tell nothing of cases.
+    let net: &[&str] = if args.conformance {
+        &["net_oracle", "net_storm"]
+    } else {
+        &["net_*"]
+    };
     let mut stages: Vec<Stage> = vec![
         ("lint".to_owned(), Box::new(lint_stage)),
         ("host".to_owned(), Box::new(host)),
         ("host integration".to_owned(), Box::new(integration)),
         (
             "kernel".to_owned(),
-            Box::new(|| kernel_tests("kernel", "prog_*")),
+            Box::new(|| kernel_tests("kernel", &["prog_*"])),
         ),
-        ("net".to_owned(), Box::new(|| kernel_tests("net", "net_*"))),
+        ("net".to_owned(), Box::new(move || kernel_tests("net", net))),
     ];
     if !args.quick {
         let kernels = match &args.kernels[..] {
@@ -75,11 +81,15 @@ fn stages(args: &Args) -> Vec<Stage> {
             [] => &[Kernel::V6_1, Kernel::V6_12][..],
             kernels => kernels,
         };
-        let all = args.guests || args.conformance;
+        let share = match (args.conformance, args.guests) {
+            (true, _) => guest::Share::Cases,
+            (false, true) => guest::Share::Everything,
+            (false, false) => guest::Share::Article,
+        };
         for kernel in kernels.iter().copied() {
             stages.push((
                 format!("Linux {kernel}"),
-                Box::new(move || guest::run(kernel, all)),
+                Box::new(move || guest::run(kernel, share)),
             ));
         }
     }
@@ -143,11 +153,13 @@ fn integration() -> Result<Row> {
     Ok(row)
 }
 
-/// Tests of router-tests, by the pattern of their files' names: they need this
+/// Tests of router-tests, by patterns of their files' names: they need this
 /// machine's kernel, and root.
-fn kernel_tests(stage: &str, pattern: &str) -> Result<Row> {
+fn kernel_tests(stage: &str, patterns: &[&str]) -> Result<Row> {
     setup::ensure(&[Need::EbpfToolchain, Need::Programs])?;
-    cargo_test(stage, &["-p", "router-tests", "--test", pattern], Way::Root)
+    let tests = patterns.iter().flat_map(|pattern| ["--test", *pattern]);
+    let arguments: Vec<_> = ["-p", "router-tests"].into_iter().chain(tests).collect();
+    cargo_test(stage, &arguments, Way::Root)
 }
 
 /// How test binaries are run.
