@@ -12,16 +12,19 @@ codes! {
     /// - name the right file: `router-ctl run --config FILE`
     /// - `router-ctl config --help` shows an example to begin with
     CONFIG_UNREADABLE = "RC0101";
-    /// Users other than its owner may write the configuration file.
+    /// Users other than its owner and root may write the configuration file.
     ///
     /// Who may write it decides where root's router sends packets, so it is
     /// refused.
     ///
     /// Causes:
     /// - its mode lets the group or others write
+    /// - it belongs to another user, and root is to run by it
+    /// - its folder is anybody's to write (and not sticky): another file may be
+    ///   put in its place
     ///
     /// Mend:
-    /// - take that right away: chmod go-w FILE
+    /// - take that right away: chmod go-w FILE, chown root FILE, or chmod o-w FOLDER
     CONFIG_UNTRUSTED = "RC0102";
     /// The configuration file is not TOML.
     ///

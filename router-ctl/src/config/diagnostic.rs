@@ -25,19 +25,27 @@ pub(super) struct Source<'t> {
     pub(super) text: &'t str,
 }
 
-/// One thing that is wrong.
+/// One thing that is wrong, and how to mend it: [`Draft::help`] is the only way
+/// to one, so that nobody is left without.
 #[derive(Clone, Debug)]
 pub(super) struct Diagnostic {
+    draft: Draft,
+    help: String,
+}
+
+/// One thing that is wrong, which cannot be reported yet: it does not say how to
+/// mend it.
+#[derive(Clone, Debug)]
+pub(super) struct Draft {
     code: &'static str,
     message: String,
     /// `None`: it is about the text as a whole.
     at: Option<(Span, String)>,
     /// Another place that explains it.
     see: Option<(Span, String)>,
-    help: Option<String>,
 }
 
-impl Diagnostic {
+impl Draft {
     /// `message`: one line, no full stop.
     pub(super) fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self {
@@ -45,7 +53,6 @@ impl Diagnostic {
             message: message.into(),
             at: None,
             see: None,
-            help: None,
         }
     }
 
@@ -62,13 +69,17 @@ impl Diagnostic {
     }
 
     /// How to mend it.
-    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
+    pub(super) fn help(self, help: impl Into<String>) -> Diagnostic {
+        Diagnostic {
+            draft: self,
+            help: help.into(),
+        }
     }
+}
 
+impl Diagnostic {
     fn location(&self, source: Source<'_>) -> Option<Location> {
-        let (span, _) = self.at.as_ref()?;
+        let (span, _) = self.draft.at.as_ref()?;
         let before = source.text.get(..span.start)?;
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         Some(Location {
@@ -80,16 +91,16 @@ impl Diagnostic {
 
     fn render(&self, source: Source<'_>, renderer: &Renderer) -> String {
         let title = Level::ERROR
-            .primary_title(self.message.as_str())
-            .id(self.code);
-        let mut group = match &self.at {
+            .primary_title(self.draft.message.as_str())
+            .id(self.draft.code);
+        let group = match &self.draft.at {
             Some((span, label)) => {
                 let mut snippet = Snippet::source(source.text).path(source.name).annotation(
                     AnnotationKind::Primary
                         .span(span.clone())
                         .label(label.as_str()),
                 );
-                if let Some((span, label)) = &self.see {
+                if let Some((span, label)) = &self.draft.see {
                     snippet = snippet.annotation(
                         AnnotationKind::Context
                             .span(span.clone())
@@ -100,21 +111,18 @@ impl Diagnostic {
             }
             None => Group::with_title(title).element(Origin::path(source.name)),
         };
-        if let Some(help) = &self.help {
-            group = group.element(Level::HELP.message(help.as_str()));
-        }
-        renderer.render(&[group])
+        renderer.render(&[group.element(Level::HELP.message(self.help.as_str()))])
     }
 
     fn error(&self, source: Source<'_>, rendered: String, more: Vec<Error>) -> Error {
         Error {
-            help: self.help.clone(),
+            help: Some(self.help.clone()),
             report: Some(Box::new(Report {
                 location: self.location(source),
                 rendered,
                 more,
             })),
-            ..Error::new(Kind::Usage, self.code, self.message.clone())
+            ..Error::new(Kind::Usage, self.draft.code, self.draft.message.clone())
         }
     }
 }
@@ -131,8 +139,13 @@ impl Diagnostics {
 
     /// `value`, if nothing is wrong; else all that is, in the order of the text.
     pub(super) fn into_result<T>(mut self, value: T, source: Source<'_>) -> Result<T, Error> {
-        self.0
-            .sort_by_key(|diagnostic| diagnostic.at.as_ref().map_or(0, |(span, _)| span.start));
+        self.0.sort_by_key(|diagnostic| {
+            diagnostic
+                .draft
+                .at
+                .as_ref()
+                .map_or(0, |(span, _)| span.start)
+        });
         let Some((first, rest)) = self.0.split_first() else {
             return Ok(value);
         };

@@ -1,10 +1,10 @@
 //! Ways to a [`Config`]: a file, options, and single routes.
 
 use std::{
-    fs::{Metadata, OpenOptions},
+    fs::{self, Metadata, OpenOptions},
     io::{self, Read},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
-    path::Path,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
 };
 
 use super::{
@@ -19,6 +19,7 @@ use super::{
 use crate::{
     codes,
     error::{Error, Kind},
+    sys,
 };
 
 /// Longest file read, bytes: 4094 networks with all their keys take 1 MiB.
@@ -124,6 +125,7 @@ impl StaticRoute {
                     codes::USAGE,
                     format!("`{text}` is not a route"),
                 )
+                .help("a route is PREFIX via IP [dev NETWORK] [metric N] [src IP]")
             })
     }
 }
@@ -137,7 +139,16 @@ fn command_line(text: &str) -> Source<'_> {
 
 /// The text of a configuration file that may be trusted.
 pub(super) fn read(path: &Path) -> Result<String, Error> {
+    read_as(path, sys::effective_user())
+}
+
+/// The same for this user.
+pub(super) fn read_as(path: &Path, user: u32) -> Result<String, Error> {
     let unreadable = |error: &io::Error| {
+        let help = match error.kind() {
+            io::ErrorKind::PermissionDenied => "read it as its owner or as root: sudo",
+            _ => "name a file that is there; `router-ctl config --help` shows one to begin with",
+        };
         let kind = match error.kind() {
             io::ErrorKind::PermissionDenied => Kind::NotPermitted,
             _ => Kind::Usage,
@@ -148,6 +159,7 @@ pub(super) fn read(path: &Path) -> Result<String, Error> {
             format!("cannot read {}", path.display()),
         )
         .cause(error)
+        .help(help)
     };
     let mut file = OpenOptions::new()
         .read(true)
@@ -160,7 +172,11 @@ pub(super) fn read(path: &Path) -> Result<String, Error> {
     if !meta.is_file() {
         return Err(unusable(path, "it is not a regular file"));
     }
-    trusted(path, &meta)?;
+    trusted(path, &meta, user)?;
+    for folder in folders_of(path) {
+        let meta = fs::metadata(&folder).map_err(|error| unreadable(&error))?;
+        kept(&folder, path, &meta)?;
+    }
     let mut text = String::new();
     let length = Read::by_ref(&mut file)
         .take(LONGEST + 1)
@@ -183,17 +199,61 @@ fn unusable(path: &Path, why: &str) -> Error {
 }
 
 /// Who may write the file decides where root's router sends packets.
-fn trusted(path: &Path, meta: &Metadata) -> Result<(), Error> {
+fn trusted(path: &Path, meta: &Metadata, user: u32) -> Result<(), Error> {
     const GROUP_AND_OTHERS_WRITE: u32 = 0o022;
-    let mode = meta.permissions().mode();
+    let (mode, owner) = (meta.mode(), meta.uid());
+    // Whoever is not root decides nothing but what is checked and shown.
+    if user == 0 && owner != 0 {
+        return Err(untrusted(
+            format!("another user than root may write {}", path.display()),
+            format!("it belongs to user {owner}"),
+            format!("chown root {}", path.display()),
+        ));
+    }
     if mode & GROUP_AND_OTHERS_WRITE == 0 {
         return Ok(());
     }
-    Err(Error::new(
-        Kind::Usage,
-        codes::CONFIG_UNTRUSTED,
+    Err(untrusted(
         format!("others than its owner may write {}", path.display()),
-    )
-    .cause(format!("its mode is {:04o}", mode & 0o7777))
-    .help(format!("chmod go-w {}", path.display())))
+        format!("its mode is {:04o}", mode & 0o7777),
+        format!("chmod go-w {}", path.display()),
+    ))
+}
+
+/// Who may write the folder puts another file in the place of this one, unless
+/// it is sticky.
+fn kept(folder: &Path, path: &Path, meta: &Metadata) -> Result<(), Error> {
+    const OTHERS_WRITE: u32 = 0o002;
+    const STICKY: u32 = 0o1000;
+    let mode = meta.mode();
+    if mode & OTHERS_WRITE == 0 || mode & STICKY != 0 {
+        return Ok(());
+    }
+    Err(untrusted(
+        format!(
+            "anybody may put another file in the place of {}",
+            path.display()
+        ),
+        format!("the mode of {} is {:04o}", folder.display(), mode & 0o7777),
+        format!("chmod o-w {}", folder.display()),
+    ))
+}
+
+/// The folder of the path, and, where that is a symbolic link, of the file.
+fn folders_of(path: &Path) -> Vec<PathBuf> {
+    let given = std::path::absolute(path).ok();
+    let real = fs::canonicalize(path).ok();
+    let mut folders: Vec<PathBuf> = given
+        .into_iter()
+        .chain(real)
+        .filter_map(|path| Some(path.parent()?.to_owned()))
+        .collect();
+    folders.dedup();
+    folders
+}
+
+fn untrusted(message: String, cause: String, help: String) -> Error {
+    Error::new(Kind::Usage, codes::CONFIG_UNTRUSTED, message)
+        .cause(cause)
+        .help(help)
 }

@@ -7,7 +7,7 @@
 use toml::Spanned;
 
 use super::{
-    diagnostic::{Diagnostic, Diagnostics, Span},
+    diagnostic::{Diagnostics, Draft, Span},
     file::{File, Network, Trunk, Vlan},
     words,
 };
@@ -84,7 +84,7 @@ fn network(text: &str, span: Span, wrong: &mut Diagnostics) -> Network {
     };
     let Some((name, rest)) = cut(&span, '=') else {
         wrong.push(
-            Diagnostic::new(codes::USAGE, "a network without `=`")
+            Draft::new(codes::USAGE, "a network without `=`")
                 .at(span.clone(), "NAME=VLAN is the least")
                 .help(FORM),
         );
@@ -109,7 +109,7 @@ fn network(text: &str, span: Span, wrong: &mut Diagnostics) -> Network {
             Ok(number) => Vlan::Tagged(Spanned::new(vlan, number)),
             Err(_) => {
                 wrong.push(
-                    Diagnostic::new(codes::BAD_VALUE, format!("`{number}` is not a VLAN"))
+                    Draft::new(codes::BAD_VALUE, format!("`{number}` is not a VLAN"))
                         .at(vlan, "1 to 4094, or `untagged`")
                         .help(FORM),
                 );

@@ -3,7 +3,7 @@
 
 use super::{
     Config,
-    diagnostic::{Diagnostic, Diagnostics, Source, Span},
+    diagnostic::{Diagnostics, Draft, Source, Span},
     file::{File, Network, Vlan},
 };
 use crate::error::Error;
@@ -69,7 +69,7 @@ impl Loaded {
                 Part::Trunk(at) => self.trunks.get(at),
                 Part::Network(at) => self.networks.get(at),
             };
-            let diagnostic = Diagnostic::new(objection.code, objection.message);
+            let diagnostic = Draft::new(objection.code, objection.message);
             let diagnostic = match span {
                 Some(span) => diagnostic.at(span.clone(), objection.label),
                 None => diagnostic,

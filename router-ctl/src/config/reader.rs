@@ -9,7 +9,7 @@ use toml::{
 };
 
 use super::{
-    diagnostic::{Diagnostic, Diagnostics, Span},
+    diagnostic::{Diagnostics, Draft, Span},
     file::{File, Network, Route, Trunk, Vlan},
     suggest::nearest,
 };
@@ -20,14 +20,15 @@ pub(super) fn read(text: &str, wrong: &mut Diagnostics) -> Option<File> {
     let (tree, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         for error in errors {
-            let syntax = Diagnostic::new(
+            let syntax = Draft::new(
                 codes::CONFIG_SYNTAX,
                 format!("not TOML: {}", error.message()),
             );
-            wrong.push(match error.span() {
+            let syntax = match error.span() {
                 Some(span) => syntax.at(span, ""),
                 None => syntax,
-            });
+            };
+            wrong.push(syntax.help("`router-ctl config --help` shows a whole file"));
         }
         // What was recovered has holes that the user did not make.
         return None;
@@ -79,6 +80,28 @@ struct Keys {
     keys: &'static [&'static str],
     /// Words of other tools -> ours.
     others: &'static [(&'static str, &'static str)],
+}
+
+/// How a key is written.
+fn example(section: &str, key: &str) -> &'static str {
+    match (section, key) {
+        ("[[trunk]]", "interface") => "interface = \"enp0s3\"",
+        (_, "interface") => "interface = \"enp0s3.100\"",
+        (_, "name") => "name = \"mac10\"",
+        (_, "vlan") => "vlan = 100",
+        (_, "gateway") => "gateway = \"172.16.10.1/24\"",
+        (_, "to") => "to = \"10.9.0.0/16\"",
+        (_, "via") => "via = \"172.16.10.9\"",
+        (_, "metric") => "metric = 50",
+        (_, "direct_lease") => "direct_lease = 60",
+        (_, "policy_default") => "policy_default = \"accept\"",
+        (_, "trunk") => "trunk = \"enp0s3\"",
+        (_, "network") => "network = \"mac10\"",
+        (_, "src") => "src = \"172.16.10.1\"",
+        (_, "xdp") => "xdp = \"native\"",
+        (_, "pcp") => "pcp = \"keep\"",
+        _ => "see `router-ctl config --help`",
+    }
 }
 
 const TOP: Keys = Keys {
@@ -161,7 +184,7 @@ impl<'t, 'w> Section<'t, 'w> {
                 None => format!("{} has {}", keys.section, keys.keys.join(", ")),
             };
             wrong.push(
-                Diagnostic::new(
+                Draft::new(
                     codes::UNKNOWN_KEY,
                     format!("unknown key `{word}` in {}", keys.section),
                 )
@@ -189,11 +212,12 @@ impl<'t, 'w> Section<'t, 'w> {
     fn required(&mut self, key: &str) -> Option<Spanned<String>> {
         if self.get(key).is_none() {
             self.wrong.push(
-                Diagnostic::new(
+                Draft::new(
                     codes::MISSING_KEY,
                     format!("{} without `{key}`", self.keys.section),
                 )
-                .at(self.span.clone(), format!("`{key}` is missing here")),
+                .at(self.span.clone(), format!("`{key}` is missing here"))
+                .help(format!("give it: {}", example(self.keys.section, key))),
             );
         }
         self.string(key)
@@ -239,7 +263,8 @@ impl<'t, 'w> Section<'t, 'w> {
                 let mut entry = Section::new(keys, table, item.span(), self.wrong);
                 entries.push(read(&mut entry));
             } else {
-                self.wrong_type(key, item, "a table", None);
+                let help = format!("write each as a [[{key}]] of its own");
+                self.wrong_type(key, item, "a table", Some(help));
             }
         }
         Some(entries)
@@ -253,7 +278,7 @@ impl<'t, 'w> Section<'t, 'w> {
         };
         if let Some(span) = span_of("nat") {
             self.wrong.push(
-                Diagnostic::new(codes::NOT_YET, "`nat` is not built yet")
+                Draft::new(codes::NOT_YET, "`nat` is not built yet")
                     .at(span, "this version does not translate addresses")
                     .help(
                         "leave the uplink out of this file and masquerade on it with nftables: \
@@ -264,7 +289,7 @@ impl<'t, 'w> Section<'t, 'w> {
         }
         if let Some(span) = span_of("policy") {
             self.wrong.push(
-                Diagnostic::new(codes::NOT_YET, "`policy` is not built yet")
+                Draft::new(codes::NOT_YET, "`policy` is not built yet")
                     .at(span, "this version forwards between all its networks")
                     .help(super::WITHOUT_POLICY),
             );
@@ -313,14 +338,14 @@ impl<'t, 'w> Section<'t, 'w> {
             DeValue::Array(_) => "an array",
             DeValue::Table(_) => "a table",
         };
-        let diagnostic = Diagnostic::new(
-            codes::WRONG_TYPE,
-            format!("`{key}` must be {wanted}, not {found}"),
-        )
-        .at(value.span(), found);
-        self.wrong.push(match help {
-            Some(help) => diagnostic.help(help),
-            None => diagnostic,
-        });
+        let help = help.unwrap_or_else(|| format!("as in {}", example(self.keys.section, key)));
+        self.wrong.push(
+            Draft::new(
+                codes::WRONG_TYPE,
+                format!("`{key}` must be {wanted}, not {found}"),
+            )
+            .at(value.span(), found)
+            .help(help),
+        );
     }
 }

@@ -3,9 +3,10 @@
 use toml::Spanned;
 
 use super::{
-    diagnostic::{Diagnostic, Diagnostics, Span},
+    diagnostic::{Diagnostics, Draft, Span},
     file::Route,
     suggest::nearest,
+    validate::METRIC,
 };
 use crate::codes;
 
@@ -17,7 +18,7 @@ pub(super) fn read(text: &str, span: Span, wrong: &mut Diagnostics) -> Option<Ro
     let mut words = split(text, span.clone());
     let Some(to) = words.next() else {
         wrong.push(
-            Diagnostic::new(codes::USAGE, "a route without destination")
+            Draft::new(codes::USAGE, "a route without destination")
                 .at(span, "a prefix, or `default`")
                 .help(FORM),
         );
@@ -39,7 +40,7 @@ pub(super) fn read(text: &str, span: Span, wrong: &mut Diagnostics) -> Option<Ro
                 |meant| format!("did you mean `{meant}`?"),
             );
             wrong.push(
-                Diagnostic::new(codes::USAGE, format!("unknown word `{}`", word.get_ref()))
+                Draft::new(codes::USAGE, format!("unknown word `{}`", word.get_ref()))
                     .at(word.span(), "not a word of a route")
                     .help(help),
             );
@@ -47,7 +48,7 @@ pub(super) fn read(text: &str, span: Span, wrong: &mut Diagnostics) -> Option<Ro
         }
         let Some(value) = words.next() else {
             wrong.push(
-                Diagnostic::new(codes::USAGE, format!("nothing behind `{}`", word.get_ref()))
+                Draft::new(codes::USAGE, format!("nothing behind `{}`", word.get_ref()))
                     .at(word.span(), "a value must follow")
                     .help(FORM),
             );
@@ -60,11 +61,12 @@ pub(super) fn read(text: &str, span: Span, wrong: &mut Diagnostics) -> Option<Ro
             _ => {
                 let Ok(metric) = value.get_ref().parse() else {
                     wrong.push(
-                        Diagnostic::new(
+                        Draft::new(
                             codes::BAD_VALUE,
                             format!("metric `{}` is not a number", value.get_ref()),
                         )
-                        .at(value.span(), "0 to 4294967295"),
+                        .at(value.span(), "0 to 4294967295")
+                        .help(METRIC),
                     );
                     return None;
                 };
@@ -76,8 +78,9 @@ pub(super) fn read(text: &str, span: Span, wrong: &mut Diagnostics) -> Option<Ro
         };
         if twice {
             wrong.push(
-                Diagnostic::new(codes::USAGE, format!("`{}` twice", word.get_ref()))
-                    .at(word.span(), "given before"),
+                Draft::new(codes::USAGE, format!("`{}` twice", word.get_ref()))
+                    .at(word.span(), "given before")
+                    .help("take one of them out"),
             );
         }
     }

@@ -27,6 +27,10 @@ fn text_of(error: &Error) -> String {
         .report
         .as_ref()
         .expect("configuration errors have a report");
+    for error in std::iter::once(error).chain(&report.more) {
+        let help = error.help.as_deref().unwrap_or_default();
+        assert!(!help.is_empty(), "no help: {error}");
+    }
     anstream::adapter::strip_str(&report.rendered).to_string()
 }
 

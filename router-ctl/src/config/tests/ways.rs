@@ -5,8 +5,9 @@ use std::{fmt::Write as _, fs, os::unix::fs::PermissionsExt};
 use super::text_of;
 use crate::{
     codes,
-    config::{Config, Options, StaticRoute, XdpMode},
+    config::{Config, Options, StaticRoute, XdpMode, load},
     error::Kind,
+    sys,
 };
 
 fn options(trunks: &[&str], networks: &[&str], routes: &[&str]) -> Options {
@@ -99,6 +100,7 @@ fn files() {
         (missing.kind, &*missing.code),
         (Kind::Usage, codes::CONFIG_UNREADABLE)
     );
+    assert!(missing.help.is_some());
 
     fs::write(&path, include_str!("../example.toml")).unwrap();
     let mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
@@ -115,11 +117,44 @@ fn files() {
     }
 
     mode(0o600);
+    let folder = |mode| fs::set_permissions(&dir, fs::Permissions::from_mode(mode)).unwrap();
+    folder(0o1777);
+    Config::load(&path).unwrap();
+    folder(0o777);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let symlink = elsewhere.path().join("router.toml");
+    std::os::unix::fs::symlink(&path, &symlink).unwrap();
+    for path in [&path, &symlink] {
+        let refused = Config::load(path).unwrap_err();
+        assert_eq!(refused.code, codes::CONFIG_UNTRUSTED);
+        let help = format!("chmod o-w {}", dir.path().display());
+        assert_eq!(refused.help.unwrap(), help);
+    }
+    folder(0o700);
+
     fs::write(&path, [0xff, 0xfe]).unwrap();
     assert_eq!(
         Config::load(&path).unwrap_err().code,
         codes::CONFIG_UNREADABLE
     );
+}
+
+/// Root does what nobody else may have written.
+#[test]
+fn root_takes_no_file_of_another_user() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("router.toml");
+    fs::write(&path, include_str!("../example.toml")).unwrap();
+    if sys::effective_user() == 0 {
+        load::read_as(&path, 0).unwrap();
+        std::os::unix::fs::chown(&path, Some(4711), None).unwrap();
+    }
+    let refused = load::read_as(&path, 0).unwrap_err();
+    assert_eq!(refused.code, codes::CONFIG_UNTRUSTED);
+    let help = format!("chown root {}", path.display());
+    assert_eq!(refused.help.unwrap(), help);
+    // Whoever asks what it says may be told.
+    load::read_as(&path, 4712).unwrap();
 }
 
 /// `config check /dev/zero` read until memory was full.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use toml::Spanned;
 
-use super::{Diagnostic, Diagnostics};
+use super::{Diagnostics, Draft};
 use crate::codes;
 
 /// IPv4 or IPv6, as users say it.
@@ -26,15 +26,18 @@ pub(super) fn address(
     if let Ok(address) = text.parse() {
         return Some(address);
     }
-    let diagnostic = Diagnostic::new(
-        codes::BAD_ADDRESS,
-        format!("`{key}`: \"{text}\" is not an IP address"),
-    )
-    .at(word.span(), "IPv4 or IPv6 address");
-    wrong.push(match text.parse::<IpNet>() {
-        Ok(net) => diagnostic.help(format!("without prefix length: {}", net.addr())),
-        Err(_) => diagnostic,
-    });
+    let help = match text.parse::<IpNet>() {
+        Ok(net) => format!("without prefix length: {}", net.addr()),
+        Err(_) => "as in 172.16.10.9 or fd00:10::9".to_owned(),
+    };
+    wrong.push(
+        Draft::new(
+            codes::BAD_ADDRESS,
+            format!("`{key}`: \"{text}\" is not an IP address"),
+        )
+        .at(word.span(), "IPv4 or IPv6 address")
+        .help(help),
+    );
     None
 }
 
@@ -42,7 +45,7 @@ pub(super) fn address(
 pub(super) fn gateway(word: &Spanned<String>, wrong: &mut Diagnostics) -> Option<IpNet> {
     let text = word.get_ref();
     let Ok(net) = text.parse::<IpNet>() else {
-        let diagnostic = Diagnostic::new(
+        let diagnostic = Draft::new(
             codes::BAD_ADDRESS,
             format!("gateway \"{text}\" is not an address with a prefix length"),
         )
@@ -57,40 +60,45 @@ pub(super) fn gateway(word: &Spanned<String>, wrong: &mut Diagnostics) -> Option
     let Some((why, help)) = gateway_fault(net) else {
         return Some(net);
     };
-    let diagnostic = Diagnostic::new(codes::GATEWAY_INVALID, format!("gateway {net} {why}"))
-        .at(word.span(), "cannot be a gateway's");
-    wrong.push(match help {
-        Some(help) => diagnostic.help(help),
-        None => diagnostic,
-    });
+    wrong.push(
+        Draft::new(codes::GATEWAY_INVALID, format!("gateway {net} {why}"))
+            .at(word.span(), "cannot be a gateway's")
+            .help(help),
+    );
     None
 }
 
+const OWN_ADDRESS: &str = "give an address that this router is to have on the network, as in \
+                           172.16.10.1/24 or fd00:10::1/64";
+
 /// Why `net` cannot be a gateway, and what could be meant.
-fn gateway_fault(net: IpNet) -> Option<(String, Option<String>)> {
+fn gateway_fault(net: IpNet) -> Option<(String, String)> {
     let address = net.addr();
     if net.prefix_len() == 0 {
         let help = "give the length of the network's own prefix, 24 or 64 mostly";
         return Some((
             "has prefix length 0: every address would be on link".to_owned(),
-            Some(help.to_owned()),
+            help.to_owned(),
         ));
     }
     if let Some(why) = not_a_host(address) {
-        return Some((why.to_owned(), None));
+        return Some((why.to_owned(), OWN_ADDRESS.to_owned()));
     }
     if let IpAddr::V6(v6) = address
         && v6.is_unicast_link_local()
     {
         let help = "the kernel gives every interface its own; give a unique local (fd00::/8) or global address";
-        return Some(("is link-local".to_owned(), Some(help.to_owned())));
+        return Some(("is link-local".to_owned(), help.to_owned()));
     }
     // RFC 3021, RFC 6164: in a /31 and a /127 both addresses are hosts'.
     if net.prefix_len() + 1 >= net.max_prefix_len() {
         return None;
     }
     let first = net.hosts().find(|host| *host != net.network());
-    let help = first.map(|first| format!("did you mean {first}/{}?", net.prefix_len()));
+    let help = first.map_or_else(
+        || OWN_ADDRESS.to_owned(),
+        |first| format!("did you mean {first}/{}?", net.prefix_len()),
+    );
     if address == net.network() {
         let what = if address.is_ipv4() {
             "is the network's own address, not a host's"

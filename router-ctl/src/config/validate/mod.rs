@@ -17,13 +17,13 @@ use toml::Spanned;
 
 use super::{
     Config, DirectLease, Trunk, XdpMode,
-    diagnostic::{Diagnostic, Diagnostics, Span},
+    diagnostic::{Diagnostic, Diagnostics, Draft, Span},
     file::File,
     suggest::nearest,
 };
 use crate::codes;
 
-pub(super) use routes::{no_way, route};
+pub(super) use routes::{METRIC, no_way, route};
 
 /// What is sound of `file`; it is all of it if nothing went to `wrong`.
 pub(super) fn validate(file: &File, wrong: &mut Diagnostics) -> Config {
@@ -49,7 +49,7 @@ fn policy_default(file: &File, wrong: &mut Diagnostics) {
     match one_of(word, "policy_default", &known, wrong) {
         Some("accept") | None => {}
         Some(other) => wrong.push(
-            Diagnostic::new(
+            Draft::new(
                 codes::NOT_YET,
                 format!("`policy_default = \"{other}\"` is not built yet"),
             )
@@ -69,7 +69,7 @@ fn direct_lease(file: &File, wrong: &mut Diagnostics) -> DirectLease {
     let lease = DirectLease::from_seconds(*seconds.get_ref());
     if lease.is_none() {
         wrong.push(
-            Diagnostic::new(
+            Draft::new(
                 codes::BAD_VALUE,
                 format!("`direct_lease` cannot be {} seconds", seconds.get_ref()),
             )
@@ -90,7 +90,7 @@ fn trunks(file: &File, wrong: &mut Diagnostics) -> Vec<Trunk> {
     let entries = file.trunks.as_deref();
     if entries.is_some_and(<[_]>::is_empty) {
         wrong.push(
-            Diagnostic::new(codes::NOTHING_TO_ROUTE, "no trunk is configured")
+            Draft::new(codes::NOTHING_TO_ROUTE, "no trunk is configured")
                 .help("name the NIC that carries the VLANs: [[trunk]] interface = \"eth0\", or --trunk eth0"),
         );
     }
@@ -107,15 +107,16 @@ fn trunks(file: &File, wrong: &mut Diagnostics) -> Vec<Trunk> {
         let name = interface.get_ref();
         if let Some(first) = seen.note(name, interface.span()) {
             wrong.push(
-                Diagnostic::new(codes::DUPLICATE, format!("trunk {name} is there twice"))
+                Draft::new(codes::DUPLICATE, format!("trunk {name} is there twice"))
                     .at(interface.span(), "again here")
-                    .see(first, "first here"),
+                    .see(first, "first here")
+                    .help("take one of them out: all its networks can name the same [[trunk]]"),
             );
             continue;
         }
         if trunks.len() == abi::MAX_TRUNKS as usize {
             wrong.push(
-                Diagnostic::new(
+                Draft::new(
                     codes::TOO_MANY,
                     format!("more than {} trunks", abi::MAX_TRUNKS),
                 )
@@ -160,7 +161,7 @@ fn one_of<'k>(
             |meant| format!("did you mean \"{meant}\"?"),
         );
         wrong.push(
-            Diagnostic::new(
+            Draft::new(
                 codes::BAD_VALUE,
                 format!("`{key}` cannot be \"{}\"", word.get_ref()),
             )

@@ -2,7 +2,7 @@
 
 use toml::Spanned;
 
-use super::{Diagnostic, Diagnostics};
+use super::{Diagnostics, Draft};
 use crate::codes;
 
 /// IFNAMSIZ without its NUL.
@@ -27,7 +27,7 @@ pub(super) fn interface(name: &Spanned<String>, wrong: &mut Diagnostics) -> bool
         },
     };
     wrong.push(
-        Diagnostic::new(
+        Draft::new(
             codes::BAD_NAME,
             format!("\"{text}\" is not the name of an interface"),
         )
@@ -57,7 +57,7 @@ pub(super) fn network(name: &Spanned<String>, wrong: &mut Diagnostics) -> bool {
         None => return true,
     };
     wrong.push(
-        Diagnostic::new(
+        Draft::new(
             codes::BAD_NAME,
             format!("\"{text}\" cannot be the name of a network"),
         )

@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use router_common::{abi, wire::Vid};
 
 use super::{
-    Diagnostic, Diagnostics, Seen, Span, Trunk, address,
+    Diagnostics, Draft, Seen, Span, Trunk, address,
     names::{self, INTERFACE_LENGTH},
     nearest, one_of,
     subnets::{self, Subnet},
@@ -21,7 +21,7 @@ pub(super) fn networks(file: &File, trunks: &[Trunk], wrong: &mut Diagnostics) -
     let entries = file.networks.as_deref();
     if entries.is_some_and(<[_]>::is_empty) {
         wrong.push(
-            Diagnostic::new(codes::NOTHING_TO_ROUTE, "no network is configured").help(
+            Draft::new(codes::NOTHING_TO_ROUTE, "no network is configured").help(
                 "name the networks to route between: [[network]] name = \"mac10\", vlan = 100, \
                  gateway = \"172.16.10.1/24\"",
             ),
@@ -43,11 +43,12 @@ pub(super) fn networks(file: &File, trunks: &[Trunk], wrong: &mut Diagnostics) -
     for entry in entries.unwrap_or_default() {
         if networks.len() == abi::MAX_NETWORKS as usize {
             checker.wrong.push(
-                Diagnostic::new(
+                Draft::new(
                     codes::TOO_MANY,
                     format!("more than {} networks", abi::MAX_NETWORKS),
                 )
-                .at(entry.span.clone(), "one too many"),
+                .at(entry.span.clone(), "one too many")
+                .help("run a second instance for the others (--instance NAME)"),
             );
             break;
         }
@@ -104,12 +105,13 @@ impl<'f> Checker<'f, '_> {
         }
         if let Some(first) = self.names.note(name.get_ref(), name.span()) {
             self.wrong.push(
-                Diagnostic::new(
+                Draft::new(
                     codes::DUPLICATE,
                     format!("two networks have the name {}", name.get_ref()),
                 )
                 .at(name.span(), "again here")
-                .see(first, "first here"),
+                .see(first, "first here")
+                .help("give one of them another `name`"),
             );
         }
         Some(name.get_ref())
@@ -132,7 +134,7 @@ impl<'f> Checker<'f, '_> {
             None => ("a VID has 12 bits", "VLANs are 1 to 4094"),
         };
         self.wrong.push(
-            Diagnostic::new(
+            Draft::new(
                 codes::BAD_VALUE,
                 format!("vlan {} does not exist", number.get_ref()),
             )
@@ -152,7 +154,7 @@ impl<'f> Checker<'f, '_> {
                 _ => {
                     let all = names().collect::<Vec<_>>().join(", ");
                     self.wrong.push(
-                        Diagnostic::new(
+                        Draft::new(
                             codes::TRUNK_UNKNOWN,
                             "this network does not say which trunk carries it",
                         )
@@ -174,7 +176,7 @@ impl<'f> Checker<'f, '_> {
                 |meant| format!("did you mean \"{meant}\"?"),
             );
             self.wrong.push(
-                Diagnostic::new(codes::TRUNK_UNKNOWN, format!("{wanted} is not a trunk"))
+                Draft::new(codes::TRUNK_UNKNOWN, format!("{wanted} is not a trunk"))
                     .at(word.span(), "no [[trunk]] has this interface")
                     .help(help),
             );
@@ -194,13 +196,17 @@ impl<'f> Checker<'f, '_> {
             } else {
                 format!("trunk {trunk} has two networks with vlan {vlan}")
             };
-            let mut diagnostic = Diagnostic::new(codes::DUPLICATE, message)
-                .at(place, "again here")
-                .see(first, "first here");
-            if vlan.is_untagged() {
-                diagnostic = diagnostic.help("give the other one its `vlan`");
-            }
-            self.wrong.push(diagnostic);
+            let help = if vlan.is_untagged() {
+                "give the other one its `vlan`"
+            } else {
+                "give one of them another `vlan`, or make them one network with both gateways"
+            };
+            self.wrong.push(
+                Draft::new(codes::DUPLICATE, message)
+                    .at(place, "again here")
+                    .see(first, "first here")
+                    .help(help),
+            );
             return None;
         }
         if vlan.is_untagged() {
@@ -218,7 +224,7 @@ impl<'f> Checker<'f, '_> {
         let span = entry.interface.as_ref().map_or(place, toml::Spanned::span);
         if self.trunks.iter().any(|trunk| trunk.interface == name) {
             self.wrong.push(
-                Diagnostic::new(
+                Draft::new(
                     codes::DUPLICATE,
                     format!("{name} is a trunk, not a sub-interface"),
                 )
@@ -229,12 +235,13 @@ impl<'f> Checker<'f, '_> {
         }
         if let Some(first) = self.interfaces.note(name.clone(), span.clone()) {
             self.wrong.push(
-                Diagnostic::new(
+                Draft::new(
                     codes::DUPLICATE,
                     format!("two networks use the interface {name}"),
                 )
                 .at(span, "again here")
-                .see(first, "first here"),
+                .see(first, "first here")
+                .help("give each its own `interface`, or leave it out: then it is TRUNK.VLAN"),
             );
             return None;
         }
@@ -246,7 +253,7 @@ impl<'f> Checker<'f, '_> {
             && name.get_ref() != trunk
         {
             self.wrong.push(
-                Diagnostic::new(
+                Draft::new(
                     codes::BAD_VALUE,
                     "an untagged network has no sub-interface of its own",
                 )
@@ -264,7 +271,7 @@ impl<'f> Checker<'f, '_> {
             return Some(name);
         }
         self.wrong.push(
-            Diagnostic::new(
+            Draft::new(
                 codes::BAD_NAME,
                 format!("the sub-interface's name {name} would be longer than {INTERFACE_LENGTH} characters"),
             )
@@ -284,12 +291,13 @@ impl<'f> Checker<'f, '_> {
             };
             if let Some(first) = seen.note(net.addr(), word.span()) {
                 self.wrong.push(
-                    Diagnostic::new(
+                    Draft::new(
                         codes::DUPLICATE,
                         format!("gateway {} is there twice", net.addr()),
                     )
                     .at(word.span(), "again here")
-                    .see(first, "first here"),
+                    .see(first, "first here")
+                    .help("take one of them out"),
                 );
                 continue;
             }

@@ -6,7 +6,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use toml::Spanned;
 
 use super::{
-    Diagnostic, Diagnostics, Seen,
+    Diagnostics, Draft, Seen,
     address::{address, family, not_a_host},
     nearest,
 };
@@ -17,6 +17,9 @@ use crate::{
         file::{self, File},
     },
 };
+
+/// What is said of a metric that is none.
+pub(in crate::config) const METRIC: &str = "the smaller metric wins; without one it is 50";
 
 pub(super) fn routes(
     file: &File,
@@ -44,7 +47,7 @@ pub(super) fn routes(
         let metric = route.metric.unwrap_or(StaticRoute::DEFAULT_METRIC);
         if let Some(first) = seen.note((route.to, metric), entry.span.clone()) {
             wrong.push(
-                Diagnostic::new(
+                Draft::new(
                     codes::DUPLICATE,
                     format!("two routes to {} with metric {metric}", route.to),
                 )
@@ -59,8 +62,8 @@ pub(super) fn routes(
 }
 
 /// What is wrong with a route that leads nowhere.
-pub(in crate::config) fn no_way(entry: &file::Route) -> Diagnostic {
-    Diagnostic::new(codes::MISSING_KEY, "a route without next hop")
+pub(in crate::config) fn no_way(entry: &file::Route) -> super::Diagnostic {
+    Draft::new(codes::MISSING_KEY, "a route without next hop")
         .at(entry.span.clone(), "neither `via` nor a network")
         .help("say where to: via IP; or which network it is on: `network` (on the command line: dev NETWORK)")
 }
@@ -89,12 +92,16 @@ pub(in crate::config) fn route(
             && address.is_ipv6() != to.addr().is_ipv6()
         {
             wrong.push(
-                Diagnostic::new(
+                Draft::new(
                     codes::FAMILY_MISMATCH,
                     format!("`{key}` {address} cannot serve {to}"),
                 )
                 .at(word.span(), family(address))
-                .see(to_word.span(), family(to.addr())),
+                .see(to_word.span(), family(to.addr()))
+                .help(format!(
+                    "give an {} address, or take `{key}` out",
+                    family(to.addr())
+                )),
             );
             return None;
         }
@@ -117,8 +124,12 @@ fn host(key: &str, word: &Spanned<String>, wrong: &mut Diagnostics) -> Option<Ip
         return Some(address);
     };
     wrong.push(
-        Diagnostic::new(codes::NEXT_HOP_INVALID, format!("`{key}` {address} {why}"))
-            .at(word.span(), "not a host's address"),
+        Draft::new(codes::NEXT_HOP_INVALID, format!("`{key}` {address} {why}"))
+            .at(word.span(), "not a host's address")
+            .help(match key {
+                "via" => "name the next router by its own address on one of the networks",
+                _ => "name an address that this router has itself",
+            }),
     );
     None
 }
@@ -127,11 +138,12 @@ fn metric(number: &Spanned<i64>, wrong: &mut Diagnostics) -> Option<u32> {
     let metric = u32::try_from(*number.get_ref()).ok();
     if metric.is_none() {
         wrong.push(
-            Diagnostic::new(
+            Draft::new(
                 codes::BAD_VALUE,
                 format!("metric {} does not exist", number.get_ref()),
             )
-            .at(number.span(), "0 to 4294967295"),
+            .at(number.span(), "0 to 4294967295")
+            .help(METRIC),
         );
     }
     metric
@@ -152,7 +164,7 @@ fn destination(word: &Spanned<String>, v6: bool, wrong: &mut Diagnostics) -> Opt
         .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
     else {
         wrong.push(
-            Diagnostic::new(
+            Draft::new(
                 codes::BAD_ADDRESS,
                 format!("destination \"{text}\" is not a prefix"),
             )
@@ -163,7 +175,7 @@ fn destination(word: &Spanned<String>, v6: bool, wrong: &mut Diagnostics) -> Opt
     };
     if net.addr() != net.network() {
         wrong.push(
-            Diagnostic::new(
+            Draft::new(
                 codes::BAD_ADDRESS,
                 format!("destination {net} has bits behind its prefix length"),
             )
@@ -174,11 +186,12 @@ fn destination(word: &Spanned<String>, v6: bool, wrong: &mut Diagnostics) -> Opt
     }
     if net.addr().is_multicast() || (net.addr().is_loopback() && net.prefix_len() > 0) {
         wrong.push(
-            Diagnostic::new(
+            Draft::new(
                 codes::BAD_ADDRESS,
                 format!("destination {net} is never routed"),
             )
-            .at(word.span(), "multicast or loopback"),
+            .at(word.span(), "multicast or loopback")
+            .help("take it out: multicast is not routed here, and loopback stays in the host"),
         );
         return None;
     }
@@ -217,11 +230,15 @@ impl Checker<'_> {
             .find(|network| network.gateways.iter().any(|net| net.addr() == via));
         if let Some(own) = own {
             wrong.push(
-                Diagnostic::new(
+                Draft::new(
                     codes::NEXT_HOP_INVALID,
                     format!("`via` {via} is this router's own address"),
                 )
-                .at(word.span(), format!("the gateway of {}", own.name)),
+                .at(word.span(), format!("the gateway of {}", own.name))
+                .help(format!(
+                    "name the next router on {}; for what is on it directly leave `via` out and give `network`",
+                    own.name
+                )),
             );
             return;
         }
@@ -230,7 +247,7 @@ impl Checker<'_> {
         {
             if entry.network.is_none() {
                 wrong.push(
-                    Diagnostic::new(
+                    Draft::new(
                         codes::NEXT_HOP_INVALID,
                         format!("`via` {via} is link-local: it exists on every network"),
                     )
@@ -284,7 +301,7 @@ impl Checker<'_> {
             ),
         };
         wrong.push(
-            Diagnostic::new(
+            Draft::new(
                 codes::NEXT_HOP_INVALID,
                 format!("next hop {via} is not on any network it could be on"),
             )
@@ -299,7 +316,7 @@ impl Checker<'_> {
         }
         let names = || self.networks.iter().map(|network| network.name.as_str());
         let wanted = word.get_ref();
-        let diagnostic = Diagnostic::new(
+        let diagnostic = Draft::new(
             codes::NETWORK_UNKNOWN,
             format!("there is no network {wanted}"),
         )

@@ -3,7 +3,7 @@
 
 use ipnet::IpNet;
 
-use super::{Diagnostic, Diagnostics, Span};
+use super::{Diagnostics, Draft, Span};
 use crate::codes;
 
 /// A subnet of a network.
@@ -53,7 +53,7 @@ fn report(a: &Subnet<'_>, b: &Subnet<'_>, wrong: &mut Diagnostics) {
         (b, a)
     };
     let diagnostic = if a.net.addr() == b.net.addr() {
-        Diagnostic::new(
+        Draft::new(
             codes::DUPLICATE,
             format!(
                 "networks {} and {} have the same gateway {}",
@@ -63,7 +63,7 @@ fn report(a: &Subnet<'_>, b: &Subnet<'_>, wrong: &mut Diagnostics) {
             ),
         )
     } else {
-        Diagnostic::new(
+        Draft::new(
             codes::OVERLAP,
             format!(
                 "networks {} ({}) and {} ({}) overlap",
