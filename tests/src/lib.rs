@@ -10,6 +10,7 @@
 //!   it, [`flow`] is the traffic that may not suffer, [`forwarded`] says who
 //!   forwarded it, [`kernel_objects`] what is left of it in the kernel,
 //!   [`footprint`] what is left on the system
+//! * [`machine`] is a whole machine around a router, with systemd
 //! * [`follow`] is a router whose kernel is changed under it, with its maps
 //! * [`oracle`] compares two routers, with XDP and without, frame by frame
 //! * [`sys`] has the system calls without a safe wrapper
@@ -22,6 +23,7 @@ pub mod forwarded;
 pub mod hitless;
 pub mod kernel_objects;
 pub mod lab;
+pub mod machine;
 pub mod netns;
 pub mod oracle;
 pub mod packet;

@@ -1,10 +1,11 @@
-//! The daemon as a service of systemd's: what it tells it, and with how little
-//! might it does its work.
+//! The daemon as a service: what it tells systemd, and with how little might it
+//! does its work. A socket and `setpriv` play systemd's part: `net_systemd` has
+//! the real one.
 
 use std::{
     fs,
     os::unix::net::UnixDatagram,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Command,
     thread,
     time::{Duration, Instant},
@@ -15,21 +16,20 @@ use nix::sys::signal::Signal;
 use router_tests::{
     flow::Flow,
     lab::Lab,
+    machine,
     router_daemon::{self, RouterDaemon},
     wait,
 };
 use tempfile::TempDir;
 
+const UNIT: &str = "router-ctl@.service";
+
 /// As systemd gives it, in microseconds.
 const WATCHDOG_USEC: &str = "3000000";
 
-fn unit() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../router-ctl/systemd/router-ctl@.service")
-}
-
 /// What the unit says of a key, all its words.
 fn words_of(key: &str) -> Vec<String> {
-    let text = fs::read_to_string(unit()).unwrap();
+    let text = fs::read_to_string(machine::units().join(UNIT)).unwrap();
     let lines = text
         .lines()
         .filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
@@ -296,18 +296,9 @@ fn none_of_them_can_be_spared() -> Result<()> {
 /// systemd's own opinion of the unit.
 #[test]
 fn systemd_understands_the_unit() -> Result<()> {
-    let test = "systemd_understands_the_unit";
-    if Command::new("systemd-analyze")
-        .arg("--version")
-        .output()
-        .is_err()
-    {
-        println!("SKIP {test}: systemd-analyze is not installed");
-        return Ok(());
-    }
     let directory = tempfile::tempdir()?;
     let program = router_daemon::program()?;
-    let text = fs::read_to_string(unit())?;
+    let text = fs::read_to_string(machine::units().join(UNIT))?;
     // Wherever it will be installed: here it is beside the tests.
     let text = text.replace("=router-ctl ", &format!("={} ", program.display()));
     ensure!(text.contains(&format!("ExecStart={}", program.display())));

@@ -32,6 +32,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("modprobe", "kmod"),
     ("nsenter", "util-linux"),
     ("tmux", "tmux"),
+    ("ps", "procps"),
+    ("systemd-analyze", "systemd"),
 ];
 
 /// Packages for a rustc that compiles eBPF objects and the LLVM its linker is
