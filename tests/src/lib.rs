@@ -12,7 +12,8 @@
 //!   [`footprint`] what is left on the system
 //! * [`machine`] is a whole machine around a router, with systemd
 //! * [`follow`] is a router whose kernel is changed under it, with its maps
-//! * [`oracle`] compares two routers, with XDP and without, frame by frame
+//! * [`oracle`] compares two routers, with XDP and without, frame by frame;
+//!   [`pcap`] reads captures that are replayed through it
 //! * [`sys`] has the system calls without a safe wrapper
 
 pub mod capture;
@@ -28,6 +29,7 @@ pub mod netns;
 pub mod oracle;
 pub mod packet;
 pub mod pass;
+pub mod pcap;
 pub mod ping;
 pub mod prog;
 pub mod router_daemon;

@@ -7,6 +7,7 @@
 //!   is done to one is done to the other
 //! * [`compare`]: what is compared, and [`differences`]: what is not, and why
 //! * [`cases`]: the list; [`report`]: what docs/conformance.md is made of
+//! * [`replay`]: captures of elsewhere
 //!
 //! A row is held to more than on = off:
 //! * what its table says: which path it takes, its bytes (etherparse's), the
@@ -20,6 +21,7 @@ pub mod cases;
 pub mod compare;
 pub mod differences;
 mod noise;
+pub mod replay;
 pub mod report;
 mod reset;
 mod twin;
@@ -34,7 +36,7 @@ use nix::{
 pub use arm::{Arm, Seen, Stats};
 pub use differences::{Difference, Differences};
 pub use report::{Fate, Tally};
-pub use twin::Twin;
+pub use twin::{Trial, Twin};
 pub use world::{Kind, World};
 
 /// Keeps this thread on one CPU: what it sends is dealt with in that CPU's

@@ -20,7 +20,7 @@ use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
     os::unix::process::CommandExt as _,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, ExitStatus, Output, Stdio},
     thread,
     time::{Duration, Instant},
@@ -504,16 +504,17 @@ pub fn program() -> Result<PathBuf> {
     if let Some(path) = env::var_os("ROUTER_CTL") {
         return Ok(path.into());
     }
-    let test = env::current_exe().context("which program is this?")?;
-    let path = test
-        .ancestors()
-        .nth(2)
-        .unwrap_or(Path::new("."))
-        .join("router-daemon");
-    ensure!(
-        File::open(&path).is_ok(),
-        "{} is not built; cargo builds it for every integration test of router-tests",
-        path.display()
-    );
-    Ok(path)
+    let program = env::current_exe().context("which program is this?")?;
+    // Beside a program; one folder above a test.
+    let folders = program.ancestors().skip(1).take(2);
+    let found = folders
+        .map(|folder| folder.join("router-daemon"))
+        .find(|path| File::open(path).is_ok());
+    found.with_context(|| {
+        format!(
+            "router-daemon is not beside {}; cargo builds it for every integration test of \
+             router-tests",
+            program.display()
+        )
+    })
 }

@@ -44,6 +44,22 @@ pub(crate) fn article() -> Result<(PathBuf, PathBuf)> {
     Ok((dir.join("router-ctl"), dir.join("article")))
 }
 
+/// Builds what replays captures, and the daemon that it starts.
+pub(crate) fn replay() -> Result<PathBuf> {
+    release(
+        "building the replay",
+        &[
+            "-p",
+            "router-tests",
+            "--bin",
+            "replay",
+            "--bin",
+            "router-daemon",
+        ],
+    )?;
+    Ok(paths::target().join("release/replay"))
+}
+
 /// A test binary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TestBinary {

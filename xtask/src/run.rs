@@ -76,7 +76,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     }
     let place = match args.kernel {
         Some(place) => place,
-        None => choose()?,
+        None => choose("the article runs")?,
     };
     let mut options = Vec::new();
     if args.keep {
@@ -157,16 +157,17 @@ fn in_vm(kernel: Kernel, options: &[OsString], on_line: &mut dyn FnMut(&str)) ->
     Ok(())
 }
 
-/// The host where its kernel has what the article is about, else a guest.
-fn choose() -> Result<Place> {
+/// The host where its kernel has what routers are about, else a guest. `what`
+/// happens there is told.
+pub(crate) fn choose(what: &str) -> Result<Place> {
     let fallback = Place::Vm(Kernel::V6_12);
     setup::ensure(&[Need::Programs])?;
     match process::rights() {
         Rights::None => {
-            step::headline("no root rights here: the article runs in a virtual machine");
+            step::headline(&format!("no root rights here: {what} in a virtual machine"));
             return Ok(fallback);
         }
-        Rights::Sudo => step::headline("asking sudo: the article needs root on this host"),
+        Rights::Sudo => step::headline("asking sudo: this needs root on this host"),
         Rights::Root => {}
     }
     // Tried in a namespace that is gone with the shell. Not on `lo`, which
@@ -187,8 +188,8 @@ fn choose() -> Result<Place> {
     let reason = String::from_utf8_lossy(&output.stderr);
     let reason = reason.lines().next().unwrap_or("no reason given").trim();
     step::headline(&format!(
-        "this kernel makes no 802.1Q sub-interfaces ({reason}): the article runs in a virtual \
-         machine with Linux {fallback}"
+        "this kernel makes no 802.1Q sub-interfaces ({reason}): {what} in a virtual machine with \
+         Linux {fallback}"
     ));
     Ok(fallback)
 }

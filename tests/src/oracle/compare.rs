@@ -261,6 +261,61 @@ pub fn was_forwarded(input: &[u8], seen: &Seen) -> bool {
             .any(|(_, frame)| addresses(frame) == input)
 }
 
+/// A packet, but for what routers change of it.
+fn identity(frame: &[u8]) -> Option<Vec<u8>> {
+    let at = network_offset(frame)?;
+    let (frame, _) = normal(frame, &senders(std::slice::from_ref(&frame.to_vec())));
+    let mut packet = frame.get(at..)?.to_vec();
+    let changed: &[usize] = if packet.first()? >> 4 == 4 {
+        &[8, 10, 11]
+    } else {
+        &[7]
+    };
+    for byte in changed {
+        *packet.get_mut(*byte)? = 0;
+    }
+    Some(packet)
+}
+
+/// What fragments of a packet have in common.
+fn whole(frame: &[u8]) -> Option<(IpAddr, IpAddr, [u8; 2])> {
+    let at = network_offset(frame)?;
+    let (from, to) = addresses(frame)?;
+    let id = if from.is_ipv4() { at + 4 } else { at + 2 };
+    Some((from, to, *frame.get(id..)?.first_chunk()?))
+}
+
+/// How many of the inputs are among the output, forwarded: as they were, or
+/// changed as routers do it (fragments, options).
+#[must_use]
+pub fn forwarded(inputs: &[Vec<u8>], seen: &Seen) -> usize {
+    let frames = seen.frames.iter();
+    let mut left: Vec<_> = frames
+        .map(|(_, frame)| (identity(frame), whole(frame)))
+        .collect();
+    let mut count = 0;
+    let mut changed = Vec::new();
+    for input in inputs {
+        let Some(packet) = identity(input) else {
+            continue;
+        };
+        let same = |(other, _): &(Option<Vec<u8>>, _)| other.as_ref() == Some(&packet);
+        match left.iter().position(same) {
+            Some(place) => {
+                left.swap_remove(place);
+                count += 1;
+            }
+            None => changed.extend(whole(input)),
+        }
+    }
+    for packet in changed {
+        let before = left.len();
+        left.retain(|(_, other)| *other != Some(packet));
+        count += usize::from(left.len() < before);
+    }
+    count
+}
+
 /// A frame in words and in hex.
 #[must_use]
 pub fn describe(frame: &[u8]) -> String {
@@ -359,6 +414,29 @@ mod tests {
         let (on, off) = ([(0, &routed), (0, &back)], [(0, &back), (0, &routed)]);
         let on_off = compare(&seen(&on), &seen(&off), &senders(&bytes));
         assert!(on_off.allowed.contains(&Difference::Order), "{on_off:?}");
+    }
+
+    #[test]
+    fn forwarded_inputs_are_counted() {
+        let (sent, routed) = routed();
+        let other = sent.clone().identification(7);
+        let fragment = |offset, more| {
+            let part = routed.clone().identification(9);
+            part.fragment(offset, more)
+        };
+        let whole = sent.clone().identification(9);
+        let arp = Frame::raw([0xff; 6], [2; 6], 0x0806, &[0; 46]);
+        let inputs = [&sent, &sent, &other, &whole, &arp].map(Frame::bytes);
+        let count = |frames: &[(usize, &Frame)]| forwarded(&inputs, &seen(frames));
+        assert_eq!(count(&[]), 0);
+        assert_eq!(count(&[(0, &routed)]), 1);
+        // Twice in, twice out; a third is nobody's.
+        assert_eq!(count(&[(0, &routed), (0, &routed), (0, &routed)]), 2);
+        let fragments = [fragment(0, true), fragment(4, false)];
+        let out = [(0, &fragments[0]), (0, &fragments[1]), (0, &arp)];
+        assert_eq!(count(&out), 1);
+        // An answer is not the packet.
+        assert_eq!(count(&[(0, &B.v4_to(A))]), 0);
     }
 
     #[test]

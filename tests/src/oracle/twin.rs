@@ -25,6 +25,19 @@ const BATCH: usize = 32;
 /// When the kernel has another error for the same host: a second, and some.
 const ERROR_TOKEN: std::time::Duration = std::time::Duration::from_millis(1200);
 
+/// What frames came to that belong to no row.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// What came out with XDP.
+    pub on: Seen,
+    /// What came out without.
+    pub off: Seen,
+    /// What XDP counted.
+    pub counted: Stats,
+    /// What is wrong, a line each.
+    pub wrong: Vec<String>,
+}
+
 /// Two routers, alike but for XDP.
 #[derive(Debug)]
 pub struct Twin {
@@ -63,7 +76,11 @@ impl Twin {
         Some(twin.unwrap_or_else(|e| panic!("{test}: cannot build the twins: {e:#}")))
     }
 
-    fn build(test: &str, mtu: u16) -> Result<Self> {
+    /// Twins of this kernel's kind.
+    ///
+    /// # Errors
+    /// The kernel's and the daemon's.
+    pub fn build(test: &str, mtu: u16) -> Result<Self> {
         let kind = if lab::kernel_has_vlans()? {
             Kind::Tagged
         } else {
@@ -180,6 +197,28 @@ impl Twin {
             off.unwrap_or_else(|e| panic!("without XDP: {e:?}")),
             counted,
         )
+    }
+
+    /// Plays frames that came in on `from`, and holds the arms to each other and
+    /// to the invariants. No row is noted: what is wrong is the caller's to tell.
+    ///
+    /// # Panics
+    /// Where the kernel or a daemon refuses.
+    pub fn trial(&mut self, what: &str, from: Network, frames: &[Vec<u8>]) -> Trial {
+        self.flush();
+        let (on, off, counted) = self.exchange(from, frames);
+        let (_, wrong) = self.judge(what, frames, &on, &off, &counted);
+        Trial {
+            on,
+            off,
+            counted,
+            wrong,
+        }
+    }
+
+    /// Differences that are allowed and occurred, a line each.
+    pub fn allowed(&self) -> impl Iterator<Item = String> {
+        self.differences.lines()
     }
 
     /// A frame that comes in on `from`, as it is on this world's wire; `None`: it

@@ -5,9 +5,11 @@
 mod conformance;
 mod guest;
 mod libtest;
+mod replay;
 mod skips;
 mod table;
 
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -38,11 +40,23 @@ pub(crate) struct Args {
     /// write docs/conformance.md
     #[arg(long)]
     conformance: bool,
+    /// Nothing of this, but a capture (pcap or pcapng) through the router with XDP
+    /// and without: on this host where its kernel has 802.1Q, else, and with
+    /// --kernel, in a virtual machine [default: 6.12]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "guests", "only", "conformance"])]
+    replay: Option<PathBuf>,
+    /// MAC of the capture's router, whose frames are to ours [default: the one by
+    /// which most addresses are reached]
+    #[arg(long, value_name = "MAC", requires = "replay")]
+    router_mac: Option<String>,
 }
 
 type Stage = (String, Box<dyn FnOnce() -> Result<Row>>);
 
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
+    if let Some(file) = &args.replay {
+        return replay::main(file, args.router_mac.as_deref(), &args.kernels);
+    }
     let mut rows = Vec::new();
     for (name, run) in stages(args) {
         let wanted = |only: &String| name.starts_with(only.as_str());
