@@ -21,6 +21,9 @@ pub enum Kind {
     NotPermitted,
     /// Degraded (`status`): exit 5.
     Degraded,
+    /// `down` ended the daemon and could not put everything back: exit 6 of `run`,
+    /// so that no supervisor starts it again (`RestartPreventExitStatus=`).
+    HalfDown,
 }
 
 impl Kind {
@@ -33,6 +36,7 @@ impl Kind {
             Self::NotRunning => 3,
             Self::NotPermitted => 4,
             Self::Degraded => 5,
+            Self::HalfDown => 6,
         }
     }
 }

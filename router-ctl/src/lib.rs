@@ -13,6 +13,7 @@ pub mod dataplane;
 pub mod error;
 pub mod hub;
 pub mod journal;
+mod lock;
 pub mod netlink;
 mod output;
 pub mod reconcile;

@@ -1,12 +1,15 @@
 //! Another configuration under traffic: networks that stay lose nothing, and
 //! what was applied can be taken back, by hand, by the clock and through a crash.
 
-use std::{thread, time::Duration};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use nix::sys::signal::Signal;
 use router_tests::{
     flow::Flow,
-    lab::{Kind, Lab},
+    lab::{self, Kind, Lab},
     router_daemon::RouterDaemon,
     wait,
 };
@@ -242,4 +245,53 @@ fn routes_are_written_into_the_file() {
     assert!(!refused.unwrap().status.success());
     assert_eq!(file(), before);
     daemon.down().unwrap();
+}
+
+/// Each route waited for the disk twice, and lease and watchdog for all of them.
+#[test]
+fn thousands_of_routes_come_and_go_in_a_moment() {
+    const ROUTES: usize = 2000;
+    let Some(lab) = Lab::or_skip("thousands_of_routes_come_and_go_in_a_moment", 2) else {
+        return;
+    };
+    let few = lab.config(&[0, 1], "");
+    let mut many = few.clone();
+    for number in 0..ROUTES {
+        let (high, low) = (number / 250, number % 250);
+        many += &format!(
+            "[[route]]\nto = \"10.{high}.{low}.0/24\"\nvia = \"{}\"\n",
+            lab.networks()[0].host4
+        );
+    }
+    let mut daemon = RouterDaemon::configure(&lab, &few).unwrap();
+    daemon.start().unwrap();
+    let apply = |daemon: &RouterDaemon, text: &str, routes: usize| {
+        daemon.write_config(text).unwrap();
+        let begun = Instant::now();
+        daemon.call(&["config", "apply"]).unwrap();
+        let took = begun.elapsed();
+        let there = lab.router().ip("route show proto 117").unwrap();
+        assert_eq!(there.lines().count(), routes);
+        took
+    };
+    // Without a change: what the command itself takes.
+    let nothing = apply(&daemon, &few, 0);
+    let added = apply(&daemon, &many, ROUTES);
+    let kept = apply(&daemon, &many, ROUTES);
+    let removed = apply(&daemon, &few, 0);
+    apply(&daemon, &many, ROUTES);
+    let begun = Instant::now();
+    daemon.down().unwrap();
+    let down = begun.elapsed();
+    println!(
+        "{ROUTES} routes: {added:?} to add, {kept:?} to leave, {removed:?} to remove, \
+         {down:?} for down; {nothing:?} for nothing"
+    );
+    // What is cached may be used for 5 s without a sign of life. A wait for the
+    // disk for each of them took that long.
+    if !lab::slow() {
+        for took in [added, kept, removed, down] {
+            assert!(took < Duration::from_secs(3), "{took:?}");
+        }
+    }
 }

@@ -1,9 +1,9 @@
 //! The instance's socket: who may connect, and that there is one daemon.
 
 use std::{
-    fs::{self, File, OpenOptions, Permissions, TryLockError},
+    fs::{self, File, Permissions, TryLockError},
     io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown},
     path::{Path, PathBuf},
 };
 
@@ -12,6 +12,7 @@ use tokio::net::{UnixListener, UnixStream};
 use crate::{
     codes,
     error::{Error, Kind},
+    lock,
 };
 
 /// Where sockets live.
@@ -26,11 +27,67 @@ pub fn socket_path(instance: &str) -> PathBuf {
     Path::new(RUN_DIR).join(format!("{instance}.sock"))
 }
 
-/// A daemon's socket, removed when dropped.
+/// The place of an instance's daemon, before it has a socket: a lock, which the
+/// kernel lets go of however the process ends. A socket alone would not do: a
+/// dead daemon's stays behind.
 ///
-/// Holding one means being the only daemon of its instance: a lock beside the
-/// socket, which the kernel lets go of however the process ends, decides. A
-/// socket alone could not: a dead daemon's stays behind.
+/// Whoever clears `/run` while a daemon runs takes this lock from it. The journal
+/// (`journal`), which is locked as well, is what nobody removes without harm; it
+/// is asked before the socket is replaced.
+#[derive(Debug)]
+pub struct Place {
+    socket: PathBuf,
+    path: PathBuf,
+    file: File,
+}
+
+impl Place {
+    /// Takes the place of `instance` in `dir`, or says which process has it.
+    ///
+    /// # Errors
+    /// A daemon of that instance runs, or `dir` cannot be used.
+    pub async fn take(dir: &Path, instance: &str) -> Result<Self, Error> {
+        let socket = dir.join(format!("{instance}.sock"));
+        let path = dir.join(format!("{instance}.lock"));
+        let provided = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(dir);
+        provided.map_err(|error| cannot_make(&socket, &error))?;
+        match lock::lock(&path) {
+            Ok(file) => Ok(Self { socket, path, file }),
+            Err(TryLockError::WouldBlock) => Err(already_running(instance, &socket).await),
+            Err(TryLockError::Error(error)) => Err(cannot_make(&socket, &error)),
+        }
+    }
+
+    /// Opens the socket; a dead daemon's is replaced.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn listen(self) -> Result<Listener, Error> {
+        let path = self.socket.clone();
+        let socket = open(&path).map_err(|error| cannot_make(&path, &error))?;
+        let meta = fs::symlink_metadata(&path).map_err(|error| cannot_make(&path, &error))?;
+        Ok(Listener {
+            socket,
+            path,
+            identity: (meta.dev(), meta.ino()),
+            _place: self,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // While it is held, so that nobody gets one that is about to go. What is
+        // left behind does no harm.
+        let _ = lock::remove(&self.file, &self.path);
+    }
+}
+
+/// A daemon's socket, removed when dropped. Holding one means being the only
+/// daemon of its instance.
 #[derive(Debug)]
 pub struct Listener {
     socket: UnixListener,
@@ -38,7 +95,7 @@ pub struct Listener {
     /// Device and inode: what is removed must be what was made.
     identity: (u64, u64),
     /// Held, never read. Declared last: the lock outlives the socket.
-    _lock: File,
+    _place: Place,
 }
 
 impl Listener {
@@ -55,20 +112,7 @@ impl Listener {
     /// # Errors
     /// As [`Listener::bind`].
     pub async fn bind_in(dir: &Path, instance: &str) -> Result<Self, Error> {
-        let path = dir.join(format!("{instance}.sock"));
-        let lock = match lock(dir, instance) {
-            Ok(lock) => lock,
-            Err(TryLockError::WouldBlock) => return Err(already_running(instance, &path).await),
-            Err(TryLockError::Error(error)) => return Err(cannot_make(&path, &error)),
-        };
-        let socket = open(&path).map_err(|error| cannot_make(&path, &error))?;
-        let meta = fs::symlink_metadata(&path).map_err(|error| cannot_make(&path, &error))?;
-        Ok(Self {
-            socket,
-            path,
-            identity: (meta.dev(), meta.ino()),
-            _lock: lock,
-        })
+        Place::take(dir, instance).await?.listen()
     }
 
     /// Where the socket is.
@@ -92,23 +136,6 @@ impl Drop for Listener {
             let _ = fs::remove_file(&self.path);
         }
     }
-}
-
-fn lock(dir: &Path, instance: &str) -> Result<File, TryLockError> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(dir)
-        .map_err(TryLockError::Error)?;
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(dir.join(format!("{instance}.lock")))
-        .map_err(TryLockError::Error)?;
-    file.try_lock()?;
-    Ok(file)
 }
 
 /// Makes the socket under another name and renames it into place: so nobody
@@ -198,6 +225,8 @@ mod tests {
         let path = first.path().to_owned();
         drop(first);
         assert!(!path.exists(), "the socket goes with its daemon");
+        let left = fs::read_dir(dir.path()).unwrap().count();
+        assert_eq!(left, 0, "and so does its lock");
     }
 
     #[tokio::test]

@@ -18,6 +18,6 @@ mod server;
 
 pub use client::Client;
 pub(crate) use configuration::CONFIRM;
-pub use listener::{Listener, socket_path};
+pub use listener::{Listener, Place, socket_path};
 pub use schema::schema;
 pub use server::serve;

@@ -274,7 +274,7 @@ const fn status_of(kind: Kind) -> StatusCode {
     match kind {
         Kind::Usage => StatusCode::BAD_REQUEST,
         Kind::NotPermitted => StatusCode::FORBIDDEN,
-        Kind::Failed => StatusCode::UNPROCESSABLE_ENTITY,
+        Kind::Failed | Kind::HalfDown => StatusCode::UNPROCESSABLE_ENTITY,
         Kind::NotRunning | Kind::Degraded => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

@@ -61,4 +61,16 @@ codes! {
     /// Mend:
     /// - make room there and do it again
     STATE = "RC0505";
+    /// `down` found pins and no journal: XDP is detached, and nothing else is put
+    /// back.
+    ///
+    /// What the daemon changes is written down nowhere else.
+    ///
+    /// Causes:
+    /// - /var/lib/router-ctl was cleared, or is another one in this container
+    ///
+    /// Mend:
+    /// - look through what `help:` names: routes, sub-interfaces, addresses,
+    ///   forwarding, promiscuous mode and offloads of the trunks
+    JOURNAL_LOST = "RC0506";
 }

@@ -45,6 +45,7 @@ Commands may be shortened as long as they are clear: `router-ctl net`, `router-c
 Exit codes:
   0 done   1 refused or failed   2 usage or bad configuration
   3 daemon not running   4 not permitted   5 degraded (status)
+  6 ended by `down`, which could not put everything back (run)
 
 Files:
   /etc/router-ctl/router.toml      configuration; `router-ctl config --help` shows one
@@ -159,7 +160,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
         Command::Neigh(args) => neigh::run(&args, &globals).await,
         Command::Stats(args) => stats::run(&args, &globals).await,
         Command::Monitor(args) => monitor::run(&args, &globals).await,
-        Command::Down(args) => down::run(&args, &globals).await,
+        Command::Down(args) => down::run(args, &globals).await,
         Command::Config(args) => config::run(&args, &globals).await,
         Command::Explain(args) => explain::run(&args, &globals),
         Command::Completions(args) => completions::run(&args, &globals),

@@ -1,6 +1,6 @@
 //! What one configuration has and another has not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
 
@@ -61,16 +61,16 @@ fn section_changes(
             _ => name,
         }
     };
-    let find = |entries: &'_ [Vec<Key>], wanted: &str| {
-        entries
-            .iter()
-            .position(|entry| name(section, entry) == wanted)
-    };
+    // There may be thousands.
+    let mut places = HashMap::new();
+    for (at, entry) in new.iter().enumerate() {
+        places.entry(name(section, entry)).or_insert(at);
+    }
     let mut kept = BTreeSet::new();
     let mut altered = Vec::new();
     for entry in old {
         let old_name = name(section, entry);
-        let Some(at) = find(new, &counterpart(old_name.clone())) else {
+        let Some(&at) = places.get(&counterpart(old_name.clone())) else {
             changes.push(whole(section, ConfigChangeKind::Removed, old_name, entry));
             continue;
         };

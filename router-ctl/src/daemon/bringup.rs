@@ -5,7 +5,7 @@
 //! before. So a second start adopts what a first one left standing, and what
 //! the first one made stays in the journal as ours.
 
-use std::net::IpAddr;
+use std::{collections::HashMap, net::IpAddr};
 
 use ipnet::IpNet;
 use tracing::info;
@@ -51,10 +51,7 @@ pub(super) async fn bring_up(
             // With those that would be made.
             all.links = tables.links;
         }
-        let tables = all;
-        for route in &config.routes {
-            prepare_route(config, route, &tables, host).await?;
-        }
+        prepare_routes(config, &all, host).await?;
     }
     Ok(())
 }
@@ -308,29 +305,36 @@ pub(super) fn keeps_its_router(config: &Config, interface: &str) -> bool {
     !matches!(interface, "default" | "lo") && !config.networks.iter().any(serves)
 }
 
-/// Installs a static route; one of ours that is in its place makes way.
-async fn prepare_route(
-    config: &Config,
-    route: &StaticRoute,
-    tables: &Tables,
-    host: &mut Host,
-) -> Result<(), Error> {
-    let spec = route_spec(config, route, tables)?;
-    let change = match ours_in_place(&spec, tables)? {
-        None => RouteChange::Add,
-        Some(ours) if leads_as(ours, &spec) => return host.note_route(&spec),
-        Some(_) => RouteChange::Replace,
-    };
-    info!(?spec, ?change, "static route");
-    host.change_route(change, &spec, true)
-        .await?
-        .map_err(|error| {
-            fail::refused(
-                codes::ROUTE_REFUSED,
-                format!("cannot install the route to {}", spec.dst),
-                &error,
-            )
-        })
+/// Installs the static routes; one of ours that is in a place makes way.
+async fn prepare_routes(config: &Config, tables: &Tables, host: &mut Host) -> Result<(), Error> {
+    let mut there = Vec::new();
+    let mut missing = Vec::new();
+    let places = in_main(tables);
+    for route in &config.routes {
+        let spec = route_spec(config, route, tables)?;
+        let place = places.get(&(spec.dst, spec.metric)).copied();
+        match ours(&spec, place)? {
+            None => missing.push((RouteChange::Add, spec)),
+            Some(ours) if leads_as(ours, &spec) => there.push(spec),
+            Some(_) => missing.push((RouteChange::Replace, spec)),
+        }
+    }
+    host.note_routes(&there)?;
+    for (change, spec) in &missing {
+        info!(?spec, ?change, "static route");
+    }
+    host.install_routes(&missing).await
+}
+
+/// The main table's routes by the places that static routes may take.
+fn in_main(tables: &Tables) -> HashMap<(IpNet, u32), &Route> {
+    let plain =
+        |route: &&Route| route.table == TABLE_MAIN && route.tos == 0 && route.from.is_none();
+    let mut places = HashMap::new();
+    for route in tables.routes.iter().filter(plain) {
+        places.entry((route.dst, route.metric)).or_insert(route);
+    }
+    places
 }
 
 /// The route of ours that is where `spec` would be.
@@ -341,13 +345,11 @@ pub(super) fn ours_in_place<'t>(
     spec: &RouteSpec,
     tables: &'t Tables,
 ) -> Result<Option<&'t Route>, Error> {
-    let in_place = tables.routes.iter().find(|other| {
-        other.table == TABLE_MAIN
-            && other.dst == spec.dst
-            && other.metric == spec.metric
-            && other.tos == 0
-            && other.from.is_none()
-    });
+    ours(spec, in_main(tables).get(&(spec.dst, spec.metric)).copied())
+}
+
+/// The route in the place of `spec`, if it is ours.
+fn ours<'t>(spec: &RouteSpec, in_place: Option<&'t Route>) -> Result<Option<&'t Route>, Error> {
     match in_place {
         Some(other) if other.protocol != PROTOCOL => Err(Error::new(
             Kind::Failed,

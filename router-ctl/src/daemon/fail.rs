@@ -23,8 +23,10 @@ pub(super) fn io(code: &'static str, message: impl Into<String>, error: &std::io
 
 /// The journal of an instance, which is opened.
 pub(super) fn journal_of(instance: &str, error: &journal::Error) -> Error {
-    let journal::Error::Elsewhere { path, at } = error else {
-        return journal(error);
+    let (path, at) = match error {
+        journal::Error::Elsewhere { path, at } => (path, at),
+        journal::Error::Locked { .. } => return already_running(instance, error),
+        _ => return journal(error),
     };
     let failed = Error::new(
         Kind::Failed,
@@ -46,12 +48,25 @@ pub(super) fn journal_of(instance: &str, error: &journal::Error) -> Error {
     })
 }
 
+/// Its lock in `/run` was removed, or the other one does not look there.
+fn already_running(instance: &str, error: &journal::Error) -> Error {
+    Error::new(
+        Kind::Failed,
+        codes::ALREADY_RUNNING,
+        format!("instance {instance} is already running"),
+    )
+    .cause(error)
+    .help(format!(
+        "stop it with `router-ctl --instance {instance} down`, or give this one a name of its own with --instance"
+    ))
+}
+
 /// The journal.
 pub(super) fn journal(error: &journal::Error) -> Error {
     let (kind, help) = match error {
         journal::Error::Io { source, .. } => (kind_of(source.raw_os_error()), None),
         // Said where it is opened.
-        journal::Error::Elsewhere { .. } => (Kind::Failed, None),
+        journal::Error::Elsewhere { .. } | journal::Error::Locked { .. } => (Kind::Failed, None),
         journal::Error::Corrupt { path, .. } => (
             Kind::Failed,
             Some(format!(

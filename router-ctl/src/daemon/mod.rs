@@ -22,6 +22,7 @@ mod attach;
 mod bpffs;
 mod bringup;
 mod configure;
+mod down;
 mod engine;
 mod fail;
 mod fitness;
@@ -53,20 +54,20 @@ use tokio::{
 };
 use tracing::{info, warn};
 
+pub use self::down::down_from_journal;
 use self::{
     bpffs::Bpffs,
     configure::ConfigNotes,
     engine::{Engine, Shared},
     handle::Handle,
     host::Host,
-    saved::{Saved, Start, Undo},
+    saved::{Start, Undo},
 };
 use crate::{
-    api::{self, Listener},
+    api::{self, Place},
     codes,
     config::Loaded,
     error::{Error, Kind},
-    journal::Journal,
     netlink::{Netlink, Watch},
 };
 
@@ -119,12 +120,20 @@ impl Options {
 /// not put back.
 pub async fn run(loaded: Loaded, options: Options) -> Result<(), Error> {
     log::start(options.verbose);
-    let listener = Listener::bind_in(&options.runtime_dir, &options.instance).await?;
+    let place = Place::take(&options.runtime_dir, &options.instance).await?;
     let mut signals = Signals::listen()?;
     // Before anything is read: what changes in between is heard.
     let watch = Watch::subscribe()
         .map_err(|error| fail::refused(codes::NETLINK, "cannot watch the kernel", &error))?;
     let mut host = Host::open(&options.state_dir, &options.instance)?;
+    // The journal is ours: no other daemon has this socket.
+    let listener = match place.listen() {
+        Ok(listener) => listener,
+        Err(error) => {
+            host.finish()?;
+            return Err(error);
+        }
+    };
     let Start { loaded, why, undo } = host.saved.start(at_home(loaded)?)?;
     let notes = ConfigNotes::at_start(&host.saved, &loaded.config, why);
     let (commands, mut inbox) = mpsc::channel(16);
@@ -168,28 +177,6 @@ pub async fn run(loaded: Loaded, options: Options) -> Result<(), Error> {
     let _ = server.await;
     engine.host.finish()?;
     outcome
-}
-
-/// Puts back what the journal of a dead daemon holds. How many things that
-/// were.
-///
-/// # Errors
-/// If the daemon is alive, or something could not be put back.
-pub async fn down_from_journal(options: &Options) -> Result<usize, Error> {
-    log::start(options.verbose);
-    let _alone = Listener::bind_in(&options.runtime_dir, &options.instance).await?;
-    if !Journal::path(&options.state_dir, &options.instance).exists() {
-        Saved::open(&options.state_dir, &options.instance).remove();
-        return Ok(0);
-    }
-    let mut host = Host::open(&options.state_dir, &options.instance)?;
-    let count = host.journal.entries().len();
-    let outcome = engine::failures(&host.undo_from(0).await);
-    if outcome.is_ok() {
-        host.saved.remove();
-    }
-    host.finish()?;
-    outcome.map(|()| count)
 }
 
 /// With the file's whole path: it is read again, in whatever working directory.

@@ -13,7 +13,7 @@ use super::{
     engine::{Command, Engine},
     handle,
 };
-use crate::error::Error;
+use crate::error::{Error, Kind};
 
 /// How often the daemon looks at what the kernel does not announce.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -90,7 +90,12 @@ async fn obey(engine: &mut Engine, command: Command) -> Option<Result<(), Error>
             info!("down: putting everything back");
             let done = engine.take_down(0).await;
             let _ = answer.send(done.clone());
-            Some(done)
+            // Whoever asked wants it down, and goes on with `down` from the
+            // journal: nobody is to start it again.
+            Some(done.map_err(|error| Error {
+                kind: Kind::HalfDown,
+                ..error
+            }))
         }
     }
 }

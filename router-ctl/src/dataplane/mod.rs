@@ -27,7 +27,7 @@ pub use self::{
     kernel::{OBJECT, XdpDataplane},
     links::Holder,
     memory::MemoryDataplane,
-    pins::{LinkPin, PinDir},
+    pins::{LinkPin, Orphans, PinDir},
     recover::{Occupant, occupant, pinned_programs, recover},
 };
 use crate::reconcile::{Contents, Operation};

@@ -52,6 +52,23 @@ pub struct LinkPin {
     pub path: PathBuf,
 }
 
+/// Pins that nobody accounts for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Orphans {
+    /// Trunks with a pinned link, by slot.
+    pub trunks: Vec<String>,
+    /// Links and maps.
+    pub pins: usize,
+}
+
+impl Orphans {
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.pins == 0
+    }
+}
+
 impl PinDir {
     /// The pins of `instance` on the bpffs at `bpffs`.
     #[must_use]
@@ -182,6 +199,21 @@ impl PinDir {
             .collect();
         links.sort_by_key(|link| link.slot);
         Ok(links)
+    }
+
+    /// What there is to remove, for whoever has no journal to tell.
+    ///
+    /// # Errors
+    /// If a folder cannot be read.
+    pub fn orphans(&self) -> Result<Orphans, Error> {
+        let mut found = Orphans::default();
+        for link in self.links()? {
+            found.trunks.push(link.trunk);
+        }
+        for folder in list(&self.instance)? {
+            found.pins += list(&folder)?.len();
+        }
+        Ok(found)
     }
 
     /// Detaches every link and removes every pin. Done already is fine.

@@ -13,20 +13,23 @@
 //! {"id":1,"undone":true}                             undone, or not done after all
 //! ```
 //!
+//! What is undone makes the file longer, too: once most of it is that, it is
+//! written anew ([`Journal::compact`]).
+//!
 //! A journal of another boot is about a system that is gone: it is put aside as
 //! `NAME.journal.stale`. One of another network namespace of this boot is about
 //! a system that may be alive and cannot be reached from here: it is left as it
 //! is, and nothing is done.
 
 mod effect;
+mod store;
 mod system;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    fs::{self, File, TryLockError},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -34,7 +37,12 @@ use router_common::wire::IfIndex;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
+use self::store::Store;
 pub use self::{effect::Effect, system::System};
+
+/// Lines about what is undone that a journal carries along before it is written
+/// anew.
+const SPENT: usize = 1024;
 
 /// An effect that is not undone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +66,15 @@ impl Entry {
             _ => true,
         };
         same_device && self.effect.same_target(effect)
+    }
+
+    /// The line that says so.
+    fn done(&self) -> Line {
+        Line::Done {
+            id: self.id,
+            effect: self.effect.clone(),
+            device: self.device.map(IfIndex::get),
+        }
     }
 }
 
@@ -110,6 +127,12 @@ pub enum Error {
         /// From 1.
         line: usize,
     },
+    /// Another process has it.
+    #[error("{} is in use by another process", path.display())]
+    Locked {
+        /// The journal.
+        path: PathBuf,
+    },
     /// It is about another network namespace.
     #[error("{} is about another network namespace", path.display())]
     Elsewhere {
@@ -120,13 +143,12 @@ pub enum Error {
     },
 }
 
-/// An open journal.
+/// An open journal. No other process can open it meanwhile: there is one daemon
+/// an instance, whatever happens to the lock in `/run`.
 #[derive(Debug)]
 pub struct Journal {
-    path: PathBuf,
-    file: File,
-    /// Bytes of whole lines in it.
-    length: u64,
+    store: Store,
+    system: System,
     entries: Vec<Entry>,
     next_id: u64,
 }
@@ -141,15 +163,19 @@ impl Journal {
     /// Opens the journal at `path`, or begins one.
     ///
     /// # Errors
-    /// If it cannot be read or written, makes no sense, or is about another
-    /// network namespace: then it is left as it is.
+    /// If another process has it, it cannot be read or written, makes no sense, or
+    /// is about another network namespace: then it is left as it is.
     pub fn open(path: &Path, system: &System) -> Result<Self, Error> {
         let failed = |source| Error::Io {
             path: path.to_owned(),
             source,
         };
-        make_folder(path).map_err(failed)?;
-        let text = read_whole_lines(path).map_err(failed)?;
+        let (store, text) = Store::open(path).map_err(|error| match error {
+            TryLockError::Error(source) => failed(source),
+            TryLockError::WouldBlock => Error::Locked {
+                path: path.to_owned(),
+            },
+        })?;
         let content = parse(&text).map_err(|line| Error::Corrupt {
             path: path.to_owned(),
             line,
@@ -166,42 +192,42 @@ impl Journal {
                 at: about.find(),
             });
         }
-        Self::resume(path, &text, content, system).map_err(failed)
+        Self::resume(store, content, system).map_err(failed)
     }
 
-    fn resume(path: &Path, text: &str, content: Content, system: &System) -> io::Result<Self> {
+    fn resume(store: Store, content: Content, system: &System) -> io::Result<Self> {
         let ours = content.about.as_ref() == Some(system);
         if !ours && !content.entries.is_empty() {
-            let stale = path.with_extension("journal.stale");
+            let stale = store.path().with_extension("journal.stale");
             warn!(
                 "the journal {} is about another boot: kept as {}",
-                path.display(),
+                store.path().display(),
                 stale.display()
             );
-            fs::rename(path, stale)?;
+            store.keep_as(&stale)?;
         }
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(path)?;
-        let length = if ours { text.len() as u64 } else { 0 };
-        file.set_len(length)?;
         let mut journal = Self {
-            path: path.to_owned(),
-            file,
-            length,
+            store,
+            system: system.clone(),
             entries: if ours { content.entries } else { Vec::new() },
             next_id: content.next_id,
         };
+        journal.store.trim()?;
         if !ours {
-            let begun = journal.write(&Line::System(system.clone()));
-            if let Err(error) = begun.and_then(|()| sync_parent(path)) {
+            let first = [Line::System(system.clone())];
+            let begun = match journal.store.lines() {
+                0 => journal.store.append_synced(&first),
+                _ => journal.store.replace(&first),
+            };
+            if let Err(error) = begun {
                 // Nothing was done: nothing is left either.
-                let _ = fs::remove_file(path);
+                if content.about.is_none() {
+                    let _ = journal.store.remove();
+                }
                 return Err(error);
             }
         }
+        journal.compact_if_worthwhile();
         Ok(journal)
     }
 
@@ -212,18 +238,18 @@ impl Journal {
     /// If the folder cannot be read.
     pub fn of_others(&self, system: &System) -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();
-        let Some(dir) = self.path.parent() else {
+        let own = self.store.path();
+        let Some(dir) = own.parent() else {
             return Ok(entries);
         };
         let mut others: Vec<_> = fs::read_dir(dir)?
             .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|other| {
-                *other != self.path && other.extension().is_some_and(|ext| ext == "journal")
-            })
+            .filter(|other| *other != own && other.extension().is_some_and(|ext| ext == "journal"))
             .collect();
         others.sort();
         for other in others {
-            match read_whole_lines(&other).map(|text| parse(&text)) {
+            let text = File::open(&other).and_then(|mut file| store::whole_lines(&mut file));
+            match text.map(|text| parse(&text)) {
                 Ok(Ok(content)) if content.about.as_ref() == Some(system) => {
                     entries.extend(content.entries);
                 }
@@ -256,36 +282,65 @@ impl Journal {
         effect: Effect,
         device: Option<IfIndex>,
     ) -> Result<Announced, Error> {
+        let mut announced = self.announce_all(vec![(effect, device)])?;
+        // One effect, one answer.
+        Ok(announced.swap_remove(0))
+    }
+
+    /// Announces several at once, with one wait for the disk; do them after this.
+    ///
+    /// # Errors
+    /// If they cannot be written: then do none of them.
+    pub fn announce_all(
+        &mut self,
+        effects: Vec<(Effect, Option<IfIndex>)>,
+    ) -> Result<Vec<Announced>, Error> {
+        let before = (self.entries.clone(), self.next_id);
+        let mut lines = Vec::new();
+        let mut announced = Vec::new();
+        for (effect, device) in effects {
+            announced.push(self.enter(effect, device, &mut lines));
+        }
+        if lines.is_empty() {
+            return Ok(announced);
+        }
+        let written = self
+            .provide()
+            .and_then(|()| self.store.append_synced(&lines));
+        written.map_err(|source| {
+            (self.entries, self.next_id) = before;
+            self.failed(source)
+        })?;
+        Ok(announced)
+    }
+
+    /// Enters an effect; what has to be written goes to `lines`.
+    fn enter(
+        &mut self,
+        effect: Effect,
+        device: Option<IfIndex>,
+        lines: &mut Vec<Line>,
+    ) -> Announced {
         let known = self
             .entries
-            .iter()
-            .position(|entry| entry.is_about(&effect, device));
-        if let Some(at) = known {
-            let id = self.entries[at].id;
-            if self.entries[at].effect.becomes_configured(&effect) {
-                self.record_done(id, &effect, device)?;
-                self.entries[at].effect = effect;
+            .iter_mut()
+            .find(|entry| entry.is_about(&effect, device));
+        if let Some(entry) = known {
+            if entry.effect.becomes_configured(&effect) {
+                entry.effect = effect;
+                lines.push(entry.done());
             }
-            return Ok(Announced { id, first: false });
+            return Announced {
+                id: entry.id,
+                first: false,
+            };
         }
         let id = self.next_id;
         self.next_id += 1;
-        self.record_done(id, &effect, device)?;
-        self.entries.push(Entry { id, effect, device });
-        Ok(Announced { id, first: true })
-    }
-
-    fn record_done(
-        &mut self,
-        id: u64,
-        effect: &Effect,
-        device: Option<IfIndex>,
-    ) -> Result<(), Error> {
-        self.record(&Line::Done {
-            id,
-            effect: effect.clone(),
-            device: device.map(IfIndex::get),
-        })
+        let entry = Entry { id, effect, device };
+        lines.push(entry.done());
+        self.entries.push(entry);
+        Announced { id, first: true }
     }
 
     /// Notes which device an effect has made.
@@ -293,10 +348,12 @@ impl Journal {
     /// # Errors
     /// If it cannot be written.
     pub fn made(&mut self, id: u64, device: IfIndex) -> Result<(), Error> {
-        self.record(&Line::Made {
+        let line = Line::Made {
             id,
             device: device.get(),
-        })?;
+        };
+        let written = self.store.append_synced(&[line]);
+        written.map_err(|source| self.failed(source))?;
         for entry in &mut self.entries {
             if entry.id == id {
                 entry.device = Some(device);
@@ -305,14 +362,63 @@ impl Journal {
         Ok(())
     }
 
-    /// Notes that an effect is undone, or that it failed.
+    /// Notes that an effect is undone, or that it failed. It is on the disk after
+    /// [`sync`](Self::sync), or with the next that is announced: until then a power
+    /// failure leaves a journal by which it is undone again, which does no harm.
     ///
     /// # Errors
-    /// If it cannot be written. It is undone all the same; a daemon that dies
-    /// now leaves a journal by which it is undone again, which does no harm.
+    /// If it cannot be written. It is undone all the same.
     pub fn undone(&mut self, id: u64) -> Result<(), Error> {
         self.entries.retain(|entry| entry.id != id);
-        self.record(&Line::Undone { id, undone: true })
+        let written = self.store.append(&[Line::Undone { id, undone: true }]);
+        written.map_err(|source| self.failed(source))
+    }
+
+    /// Has everything on the disk, and the file no longer than it need be.
+    ///
+    /// # Errors
+    /// If the disk does not take it.
+    pub fn sync(&mut self) -> Result<(), Error> {
+        let synced = self.store.sync();
+        synced.map_err(|source| self.failed(source))?;
+        self.compact_if_worthwhile();
+        Ok(())
+    }
+
+    fn compact_if_worthwhile(&mut self) {
+        let needed = self.entries.len() + 1;
+        let spent = self.store.lines().saturating_sub(needed);
+        // As many lines as there are entries: so each line is written anew once,
+        // on the average.
+        if spent < SPENT.max(needed) {
+            return;
+        }
+        if let Err(error) = self.compact() {
+            // The one that there is holds everything, too.
+            warn!(%error, "the journal could not be made shorter");
+        }
+    }
+
+    /// Writes the journal anew, without what is undone.
+    fn compact(&mut self) -> io::Result<()> {
+        let lines = self.needed();
+        self.store.replace(&lines)
+    }
+
+    /// The lines that say what is not undone.
+    fn needed(&self) -> Vec<Line> {
+        let system = Line::System(self.system.clone());
+        let entries = self.entries.iter().map(Entry::done);
+        std::iter::once(system).chain(entries).collect()
+    }
+
+    /// Somebody may have removed the file: what it held is still to be undone.
+    fn provide(&mut self) -> io::Result<()> {
+        if self.store.is_gone() {
+            warn!("{} was removed: written anew", self.store.path().display());
+            self.compact()?;
+        }
+        Ok(())
     }
 
     /// Ends a journal in which everything is undone.
@@ -320,33 +426,19 @@ impl Journal {
     /// # Errors
     /// If it cannot be removed.
     pub fn finish(self) -> Result<(), Error> {
-        if self.entries.is_empty() {
-            fs::remove_file(&self.path).map_err(|source| Error::Io {
-                path: self.path.clone(),
-                source,
-            })?;
+        if !self.entries.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let path = self.store.path().to_owned();
+        let removed = self.store.remove();
+        removed.map_err(|source| Error::Io { path, source })
     }
 
-    fn record(&mut self, line: &Line) -> Result<(), Error> {
-        self.write(line).map_err(|source| Error::Io {
-            path: self.path.clone(),
+    fn failed(&self, source: io::Error) -> Error {
+        Error::Io {
+            path: self.store.path().to_owned(),
             source,
-        })
-    }
-
-    fn write(&mut self, line: &Line) -> io::Result<()> {
-        let mut bytes = serde_json::to_vec(line)?;
-        bytes.push(b'\n');
-        let written = self.file.write_all(&bytes);
-        if let Err(error) = written.and_then(|()| self.file.sync_data()) {
-            // A full disk takes half a line, and the next would follow it.
-            let _ = self.file.set_len(self.length);
-            return Err(error);
         }
-        self.length += bytes.len() as u64;
-        Ok(())
     }
 }
 
@@ -355,27 +447,6 @@ struct Content {
     about: Option<System>,
     entries: Vec<Entry>,
     next_id: u64,
-}
-
-fn make_folder(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(dir) => fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir),
-        None => Ok(()),
-    }
-}
-
-/// The lines of the journal. One without its end was being written when the
-/// daemon died: what it announces was never done.
-fn read_whole_lines(path: &Path) -> io::Result<String> {
-    let mut text = match fs::read_to_string(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        text => text?,
-    };
-    text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
-    Ok(text)
 }
 
 /// `Err`: the number of the line that makes no sense, from 1.
@@ -414,13 +485,5 @@ impl Content {
             Line::Undone { id, .. } => self.entries.retain(|entry| entry.id != id),
         }
         Some(())
-    }
-}
-
-/// Makes the name of a new file outlive a power failure.
-fn sync_parent(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(dir) => File::open(dir)?.sync_all(),
-        None => Ok(()),
     }
 }

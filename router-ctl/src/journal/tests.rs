@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::{fs::OpenOptions, path::PathBuf};
 
 use super::*;
 use crate::sys::Offload;
@@ -175,6 +175,7 @@ fn the_journal_of_another_namespace_is_left_alone() {
     // One that holds nothing is nobody's.
     let mut journal = fixture.open();
     journal.undone(1).unwrap();
+    drop(journal);
     let journal = Journal::open(&fixture.path(), &system(2)).unwrap();
     assert!(journal.entries().is_empty());
 }
@@ -254,15 +255,15 @@ fn a_full_disk_leaves_whole_lines() {
     let fixture = Fixture::new();
     let mut journal = fixture.open();
     journal.announce(up("eth0"), None).unwrap();
-    let whole = journal.file;
-    journal.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let whole = std::mem::replace(&mut journal.store.file, full);
     let error = journal.announce(up("eth1"), None).unwrap_err();
     assert!(error.to_string().contains("No space left"), "{error}");
     assert_eq!(journal.entries().len(), 1, "not announced: not to be done");
     // Undone all the same, or `down` would not end.
     journal.undone(1).unwrap_err();
     assert!(journal.entries().is_empty());
-    journal.file = whole;
+    journal.store.file = whole;
     journal.announce(up("eth2"), None).unwrap();
     drop(journal);
     assert_eq!(fixture.open().entries().len(), 2);
@@ -290,4 +291,159 @@ fn a_journal_ends_when_all_is_undone() {
     journal.undone(id).unwrap();
     journal.finish().unwrap();
     assert!(!fixture.path().exists());
+}
+
+#[test]
+fn one_process_at_a_time_has_a_journal() {
+    let fixture = Fixture::new();
+    let mut first = fixture.open();
+    let second = || Journal::open(&fixture.path(), &system(1));
+    assert!(matches!(second(), Err(Error::Locked { .. })));
+    // Written anew, it is another file.
+    first.compact().unwrap();
+    assert!(matches!(second(), Err(Error::Locked { .. })));
+    drop(first);
+    second().unwrap().finish().unwrap();
+    assert!(!fixture.path().exists());
+}
+
+/// Years of `routes add` and `routes del` were read at every start.
+#[test]
+fn what_is_undone_is_not_carried_along_for_ever() {
+    let fixture = Fixture::new();
+    let mut journal = fixture.open();
+    let stays = journal.announce(up("stays"), None).unwrap().id;
+    journal.made(stays, IfIndex::new(9)).unwrap();
+    for turn in 0..SPENT {
+        let id = journal.announce(up("passes"), None).unwrap().id;
+        journal.undone(id).unwrap();
+        journal.sync().unwrap();
+        assert!(journal.store.lines() <= SPENT + 4, "{turn}");
+    }
+    let next = journal.announce(up("last"), None).unwrap().id;
+    drop(journal);
+    let text = fs::read_to_string(fixture.path()).unwrap();
+    assert!(text.lines().count() <= SPENT + 4);
+    let mut journal = fixture.open();
+    let left: Vec<_> = journal.entries().iter().map(|e| (e.id, e.device)).collect();
+    assert_eq!(left, [(stays, Some(IfIndex::new(9))), (next, None)]);
+    // A journal of before that nobody made shorter.
+    let spent = "{\"id\":1,\"undone\":true}\n".repeat(2 * SPENT);
+    journal.finish().unwrap();
+    let text = fs::read_to_string(fixture.path()).unwrap();
+    fs::write(
+        fixture.path(),
+        spent.replace("\"id\":1,", "\"id\":777777,") + &text,
+    )
+    .unwrap();
+    journal = fixture.open();
+    assert_eq!(journal.entries().len(), 2);
+    assert_eq!(journal.store.lines(), 3);
+}
+
+/// Whichever step of writing it anew is the last, every entry is there.
+#[test]
+fn a_journal_that_was_being_written_anew_is_whole() {
+    let whole = Fixture::new();
+    let mut journal = whole.open();
+    for name in ["eth0", "eth1", "eth2"] {
+        journal.announce(up(name), None).unwrap();
+    }
+    journal.undone(2).unwrap();
+    journal.sync().unwrap();
+    let before = fs::read(whole.path()).unwrap();
+    journal.compact().unwrap();
+    let entries = journal.entries().to_vec();
+    let after = fs::read(whole.path()).unwrap();
+    assert!(after.len() < before.len());
+    // Died while the new one was written, after any byte of it, or before it was
+    // renamed; and after that, where a byte of the next one may follow.
+    let mut crashes: Vec<(&[u8], Option<&[u8]>)> = (0..=after.len())
+        .map(|length| (&*before, Some(&after[..length])))
+        .collect();
+    crashes.push((&after, None));
+    crashes.push((&after, Some(b"{")));
+    for (journal, new) in crashes {
+        let crashed = Fixture::new();
+        let fresh = crashed.path().with_extension("journal.new");
+        fs::write(crashed.path(), journal).unwrap();
+        if let Some(new) = new {
+            fs::write(&fresh, new).unwrap();
+        }
+        let mut journal = crashed.open();
+        assert_eq!(journal.entries(), entries);
+        // What is left over is in nobody's way.
+        journal.compact().unwrap();
+        assert!(!fresh.exists());
+        drop(journal);
+        assert_eq!(crashed.open().entries(), entries);
+    }
+}
+
+#[test]
+fn a_journal_that_cannot_be_written_anew_stays() {
+    let fixture = Fixture::new();
+    let mut journal = fixture.open();
+    journal.announce(up("eth0"), None).unwrap();
+    fs::create_dir(fixture.path().with_extension("journal.new")).unwrap();
+    journal.compact().unwrap_err();
+    journal.announce(up("eth1"), None).unwrap();
+    drop(journal);
+    assert_eq!(fixture.open().entries().len(), 2);
+}
+
+#[test]
+fn a_journal_that_was_removed_is_written_anew() {
+    let fixture = Fixture::new();
+    let mut journal = fixture.open();
+    journal.announce(up("eth0"), None).unwrap();
+    fs::remove_file(fixture.path()).unwrap();
+    journal.announce(up("eth1"), None).unwrap();
+    drop(journal);
+    assert_eq!(fixture.open().entries().len(), 2);
+}
+
+/// Thousands of routes waited for the disk one by one, and everything else for
+/// them.
+#[test]
+fn many_effects_wait_for_the_disk_once() {
+    let fixture = Fixture::new();
+    let mut journal = fixture.open();
+    let waits = |journal: &Journal| journal.store.waits;
+    let before = waits(&journal);
+    let effects = |names: std::ops::Range<u32>| -> Vec<_> {
+        names.map(|n| (up(&format!("eth{n}")), None)).collect()
+    };
+    let announced = journal.announce_all(effects(0..500)).unwrap();
+    assert_eq!(
+        waits(&journal),
+        before + 1,
+        "on the disk before they are done"
+    );
+    assert!(announced.iter().all(|announced| announced.first));
+    for announced in &announced[..400] {
+        journal.undone(announced.id).unwrap();
+    }
+    assert_eq!(waits(&journal), before + 1);
+    // Whatever is announced now is on the disk, and so is what came before.
+    journal.announce_all(effects(450..501)).unwrap();
+    assert_eq!(waits(&journal), before + 2);
+    journal.sync().unwrap();
+    assert_eq!(waits(&journal), before + 3);
+    drop(journal);
+    assert_eq!(fixture.open().entries().len(), 101);
+}
+
+#[test]
+fn of_several_effects_that_cannot_be_announced_none_is() {
+    let fixture = Fixture::new();
+    let mut journal = fixture.open();
+    let first = journal.announce(up("eth0"), None).unwrap().id;
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let whole = std::mem::replace(&mut journal.store.file, full);
+    let effects = vec![(up("eth1"), None), (up("eth2"), None)];
+    journal.announce_all(effects).unwrap_err();
+    journal.store.file = whole;
+    assert_eq!(journal.entries().len(), 1);
+    assert_eq!(journal.announce(up("eth3"), None).unwrap().id, first + 1);
 }

@@ -12,8 +12,9 @@ mod act;
 mod rehearsal;
 mod undo;
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
+use ipnet::IpNet;
 use router_common::wire::IfIndex;
 use tracing::{debug, info};
 
@@ -31,6 +32,9 @@ use crate::{
     sys,
     sysctl::Sysctls,
 };
+
+/// Routes that are announced at a time.
+const TOGETHER: usize = 512;
 
 /// The system, with the journal of what was done to it.
 #[derive(Debug)]
@@ -131,6 +135,50 @@ impl Host {
         Ok(changed)
     }
 
+    /// Installs routes of the configuration, journalled together: thousands of
+    /// them wait for the disk a few times.
+    ///
+    /// # Errors
+    /// The first that the kernel refused; those before it are installed.
+    pub(super) async fn install_routes(
+        &mut self,
+        routes: &[(RouteChange, RouteSpec)],
+    ) -> Result<(), Error> {
+        for together in routes.chunks(TOGETHER) {
+            self.install_together(together).await?;
+        }
+        Ok(())
+    }
+
+    async fn install_together(&mut self, routes: &[(RouteChange, RouteSpec)]) -> Result<(), Error> {
+        let effects = routes.iter().map(|(_, spec)| configured_route(spec));
+        if let Some(rehearsal) = &mut self.rehearsal {
+            effects.for_each(|effect| rehearsal.would_do(&effect));
+            return Ok(());
+        }
+        let effects = effects.map(|effect| (effect, None)).collect();
+        let announced = self.journal.announce_all(effects);
+        let announced = announced.map_err(|error| fail::journal(&error))?;
+        for (at, (change, spec)) in routes.iter().enumerate() {
+            let Err(refused) = self.netlink.change_route(*change, spec).await else {
+                continue;
+            };
+            // Neither this one nor those behind it were done.
+            for announced in announced[at..].iter().filter(|announced| announced.first) {
+                self.journal
+                    .undone(announced.id)
+                    .map_err(|error| fail::journal(&error))?;
+            }
+            self.journal.sync().map_err(|error| fail::journal(&error))?;
+            return Err(fail::refused(
+                codes::ROUTE_REFUSED,
+                format!("cannot install the route to {}", spec.dst),
+                &refused,
+            ));
+        }
+        Ok(())
+    }
+
     /// Notes that a route of ours is gone.
     fn forget_route(&mut self, spec: &RouteSpec) -> Result<(), Error> {
         let gone: Vec<_> = self
@@ -152,18 +200,31 @@ impl Host {
         self.announce(effect, device).map(|_| ())
     }
 
-    /// Notes a route of the configuration that is in its place already.
-    pub(super) fn note_route(&mut self, spec: &RouteSpec) -> Result<(), Error> {
-        let effect = Effect::Route {
-            dst: spec.dst.trunc(),
-            metric: spec.metric,
-            configured: true,
-        };
-        let ours = |entry: &Entry| entry.is_about(&effect, None);
-        if self.rehearsal.is_some() || !self.journal.entries().iter().any(ours) {
+    /// Notes routes of the configuration that are in their places already, where
+    /// `routes add` made them.
+    pub(super) fn note_routes(&mut self, specs: &[RouteSpec]) -> Result<(), Error> {
+        if self.rehearsal.is_some() {
             return Ok(());
         }
-        self.announce(effect, None).map(|_| ())
+        let entries = self.journal.entries().iter();
+        let users: BTreeSet<(IpNet, u32)> = entries
+            .filter_map(|entry| match entry.effect {
+                Effect::Route {
+                    dst,
+                    metric,
+                    configured: false,
+                } => Some((dst, metric)),
+                _ => None,
+            })
+            .collect();
+        let becoming = specs
+            .iter()
+            .filter(|spec| users.contains(&(spec.dst.trunc(), spec.metric)));
+        let effects = becoming
+            .map(|spec| (configured_route(spec), None))
+            .collect();
+        let announced = self.journal.announce_all(effects);
+        announced.map(drop).map_err(|error| fail::journal(&error))
     }
 
     /// Reads anew what other instances in this network namespace have done.
@@ -224,14 +285,16 @@ impl Host {
                 self.undo(entry).await
             };
             match undone {
-                Ok(()) => unwritten.extend(self.retract(entry.id).err()),
+                Ok(()) => unwritten.extend(self.journal.undone(entry.id).err()),
                 Err(error) => failures.push(error),
             }
         }
+        // Once for all of them: until then they are undone again, at worst.
+        unwritten.extend(self.journal.sync().err());
         // A journal in which nothing is left is removed: nothing need be
         // written for that.
         if !self.journal.entries().is_empty() {
-            failures.extend(unwritten);
+            failures.extend(unwritten.iter().map(fail::journal));
         }
         failures
     }
@@ -303,6 +366,7 @@ impl Host {
     pub(super) fn retract(&mut self, id: u64) -> Result<(), Error> {
         self.journal
             .undone(id)
+            .and_then(|()| self.journal.sync())
             .map_err(|error| fail::journal(&error))
     }
 
@@ -314,6 +378,14 @@ impl Host {
     /// Ends the journal, if everything in it is undone.
     pub(super) fn finish(self) -> Result<(), Error> {
         self.journal.finish().map_err(|error| fail::journal(&error))
+    }
+}
+
+fn configured_route(spec: &RouteSpec) -> Effect {
+    Effect::Route {
+        dst: spec.dst.trunc(),
+        metric: spec.metric,
+        configured: true,
     }
 }
 

@@ -1,0 +1,140 @@
+//! One daemon an instance, and what `down` does where something is in its way:
+//! a lock that was removed, a journal that is lost, a pin that cannot go.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Output,
+};
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use router_tests::{
+    hitless::{assert_by_xdp, forwarding, programs, until},
+    kernel_objects::KernelObjects,
+    router_daemon::RouterDaemon,
+};
+
+fn journal(daemon: &RouterDaemon) -> PathBuf {
+    Path::new("/var/lib/router-ctl").join(format!("{}.journal", daemon.instance()))
+}
+
+fn lock(daemon: &RouterDaemon) -> PathBuf {
+    Path::new("/run/router-ctl").join(format!("{}.lock", daemon.instance()))
+}
+
+fn told(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Two daemons would have fought over maps and journal.
+#[test]
+fn a_lock_that_is_removed_lets_no_second_daemon_in() {
+    let test = "a_lock_that_is_removed_lets_no_second_daemon_in";
+    let Some((lab, mut daemon)) = forwarding(test, "") else {
+        return;
+    };
+    let second = || {
+        let (config, bpffs) = (daemon.config(), daemon.bpffs());
+        let [config, bpffs] = [&config, &bpffs].map(|path| path.to_str().unwrap());
+        daemon
+            .output(&["run", "--config", config, "--bpffs", bpffs])
+            .unwrap()
+    };
+    for removed in [false, true] {
+        if removed {
+            fs::remove_file(lock(&daemon)).unwrap();
+        }
+        let output = second();
+        assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+        assert!(told(&output).contains("RC0203"), "{}", told(&output));
+        // The first one still has its socket.
+        assert_eq!(daemon.json(&["status"]).unwrap()["state"], "forwarding");
+    }
+    assert_by_xdp(&lab, &daemon);
+    daemon.down().unwrap();
+    for path in [lock(&daemon), journal(&daemon)] {
+        assert!(!path.exists(), "{} is left", path.display());
+    }
+}
+
+#[test]
+fn down_without_a_journal_detaches_xdp() {
+    let Some((lab, mut daemon)) = forwarding("down_without_a_journal_detaches_xdp", "") else {
+        return;
+    };
+    let objects = KernelObjects::of(&daemon).unwrap();
+    assert!(!objects.links.is_empty() && !objects.maps.is_empty());
+    daemon.kill().unwrap();
+    fs::remove_file(journal(&daemon)).unwrap();
+    let bpffs = daemon.bpffs();
+    let down = || {
+        daemon
+            .output(&["down", "--bpffs", bpffs.to_str().unwrap()])
+            .unwrap()
+    };
+    let output = down();
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    let said = told(&output);
+    let trunk = &lab.trunks()[0];
+    for word in [
+        "RC0506",
+        "proto 117",
+        &format!("ip link set {trunk} promisc off"),
+    ] {
+        assert!(said.contains(word), "{word} is not in {said}");
+    }
+    assert!(
+        programs(&lab).iter().all(Option::is_none),
+        "XDP is attached"
+    );
+    // Maps go a moment after their last user.
+    until("maps, links and programs to go", || {
+        Ok(objects.that_are_left()? == KernelObjects::default())
+    });
+    assert!(!daemon.pins().exists());
+    // There is nothing more to be done.
+    let output = down();
+    assert!(output.status.success(), "{}", told(&output));
+}
+
+/// The daemon ended with 1, and systemd started it again: everything was set up
+/// anew.
+#[test]
+fn a_down_that_fails_half_way_is_not_undone_by_a_restart() {
+    let test = "a_down_that_fails_half_way_is_not_undone_by_a_restart";
+    let Some((lab, mut daemon)) = forwarding(test, "") else {
+        return;
+    };
+    // What is mounted there cannot be removed.
+    let stuck = daemon.pins().join("stuck");
+    fs::create_dir(&stuck).unwrap();
+    mount(
+        Some("bpf"),
+        &stuck,
+        Some("bpf"),
+        MsFlags::empty(),
+        None::<&str>,
+    )
+    .unwrap();
+    let output = daemon.output(&["down"]).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert!(told(&output).contains("RC0502"), "{}", told(&output));
+    let status = daemon.wait_ended().unwrap();
+    assert_eq!(status.code(), Some(6), "the unit restarts it for any other");
+    let unit =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../router-ctl/systemd/router-ctl@.service");
+    let unit = fs::read_to_string(unit).unwrap();
+    assert!(
+        unit.lines()
+            .any(|line| line == "RestartPreventExitStatus=6")
+    );
+    // What could be undone is; what could not is still in the journal.
+    assert!(
+        programs(&lab).iter().all(Option::is_none),
+        "XDP is attached"
+    );
+    assert!(journal(&daemon).exists());
+    umount2(&stuck, MntFlags::empty()).unwrap();
+    daemon.down().unwrap();
+    assert!(!daemon.pins().exists() && !journal(&daemon).exists());
+}
