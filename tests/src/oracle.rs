@@ -7,7 +7,7 @@
 //!   is done to one is done to the other
 //! * [`compare`]: what is compared, and [`differences`]: what is not, and why
 //! * [`cases`]: the list; [`report`]: what docs/conformance.md is made of
-//! * [`replay`]: captures of elsewhere
+//! * [`random`]: packets without a table; [`replay`]: captures of elsewhere
 //!
 //! A row is held to more than on = off:
 //! * what its table says: which path it takes, its bytes (etherparse's), the
@@ -21,6 +21,7 @@ pub mod cases;
 pub mod compare;
 pub mod differences;
 mod noise;
+pub mod random;
 pub mod replay;
 pub mod report;
 mod reset;

@@ -10,7 +10,7 @@
 
 use router_common::{
     abi::{Control, Egress, Ingress, LocalAddress, MapBytes as _, egress_flags, ingress_flags},
-    datapath::{FibQuery, NextHop, NoHeadroom, Packet, Reason, Tables},
+    datapath::{FibQuery, NextHop, Reason, Tables},
     wire::{IfIndex, MacAddr, TrunkSlot, Vid},
 };
 
@@ -151,55 +151,5 @@ impl Tables for Input {
 
     fn fib_device_v4(&self, _: &FibQuery<[u8; 4]>) -> Option<IfIndex> {
         self.says(WAY_BACK).then_some(self.ingress.ifindex)
-    }
-}
-
-/// A frame with room in front of it, and not a byte behind it.
-#[derive(Debug)]
-pub(crate) struct Buffer {
-    bytes: Vec<u8>,
-    start: usize,
-}
-
-impl Buffer {
-    pub(crate) fn new(frame: &[u8], headroom: usize) -> Self {
-        let mut bytes = vec![0xee; headroom];
-        bytes.extend_from_slice(frame);
-        Self {
-            bytes,
-            start: headroom,
-        }
-    }
-
-    pub(crate) fn frame(&self) -> &[u8] {
-        &self.bytes[self.start..]
-    }
-}
-
-impl Packet for Buffer {
-    fn len(&self) -> usize {
-        self.bytes.len() - self.start
-    }
-
-    fn header<const N: usize>(&self, offset: usize) -> Option<&[u8; N]> {
-        self.frame().get(offset..)?.first_chunk()
-    }
-
-    fn header_mut<const N: usize>(&mut self, offset: usize) -> Option<&mut [u8; N]> {
-        let start = self.start;
-        self.bytes[start..].get_mut(offset..)?.first_chunk_mut()
-    }
-
-    fn push_tag(&mut self) -> Result<(), NoHeadroom> {
-        self.start = self.start.checked_sub(4).ok_or(NoHeadroom)?;
-        Ok(())
-    }
-
-    fn pop_tag(&mut self) -> Result<(), NoHeadroom> {
-        if self.len() < 4 + 14 {
-            return Err(NoHeadroom);
-        }
-        self.start += 4;
-        Ok(())
     }
 }

@@ -4,14 +4,15 @@
 mod input;
 mod laws;
 
-use self::input::{Buffer, Input};
+use self::input::Input;
 use router_common::datapath::{self, Verdict, decide};
+use router_test_support::Buffer;
 
 /// A frame, and tables in which every network is known, up and forwards.
 /// Whether it would be forwarded.
 pub fn parse(data: &[u8]) -> bool {
     let input = Input::open(data);
-    let buffer = Buffer::new(&input.frame, 8);
+    let buffer = Buffer::with_headroom(&input.frame, 8);
     // Deciding writes nothing (it cannot) and is always the same.
     let first = decide(&buffer, &input);
     let second = decide(&buffer, &input);
@@ -31,7 +32,7 @@ pub fn parse(data: &[u8]) -> bool {
 /// Any tables, any frame. Whether it was forwarded.
 pub fn route(data: &[u8]) -> bool {
     let input = &Input::any(data);
-    let mut buffer = Buffer::new(&input.frame, input.headroom());
+    let mut buffer = Buffer::with_headroom(&input.frame, input.headroom());
     let verdict = datapath::route(&mut buffer, input);
     let out = buffer.frame();
     match verdict {

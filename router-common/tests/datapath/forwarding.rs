@@ -1,7 +1,6 @@
 //! What is forwarded, byte for byte, and what the FIB was asked for it.
 
 use crate::support::{
-    MemoryPacket,
     frames::{FrameSpec, v4, v4_between, v6, v6_between},
     tables::{A, Asked, B, C, MemoryTables, N, Net},
 };
@@ -10,6 +9,7 @@ use router_common::{
     datapath::{FibQuery, Pair, Reason, Verdict, route},
     wire::{IfIndex, IpProto, NetworkId, TrunkSlot},
 };
+use router_test_support::Buffer;
 
 fn pair(from: Net, to: Net) -> Pair {
     Pair {
@@ -25,7 +25,7 @@ fn assert_forwarded(
     expected: &FrameSpec,
     verdict: Verdict,
 ) {
-    let mut packet = MemoryPacket::new(&input.build());
+    let mut packet = Buffer::new(&input.build());
     assert_eq!(route(&mut packet, tables), verdict, "{input:?}");
     assert_eq!(packet.frame(), expected.build(), "{input:?}");
 }
@@ -151,7 +151,7 @@ fn a_priority_that_no_map_holds_passes_up() {
     tables.on_a(|ingress| ingress.priority[5] = Ingress::PRIORITY_UNMAPPED);
     let mut frame = v6();
     frame.tag = Some((5, false, A.vid));
-    let mut packet = MemoryPacket::new(&frame.build());
+    let mut packet = Buffer::new(&frame.build());
     let verdict = route(&mut packet, &tables);
     assert_eq!(verdict, Verdict::Pass(Reason::PriorityUnmapped));
     assert_eq!(packet.frame(), frame.build());
@@ -164,9 +164,9 @@ fn fib_is_asked_completely() {
     let tables = MemoryTables::new();
     let mut frame = v4();
     frame.v4_header().dscp = 10.try_into().unwrap();
-    route(&mut MemoryPacket::new(&frame.build()), &tables);
+    route(&mut Buffer::new(&frame.build()), &tables);
     let v6 = v6();
-    route(&mut MemoryPacket::new(&v6.build()), &tables);
+    route(&mut Buffer::new(&v6.build()), &tables);
     assert_eq!(
         tables.asked(),
         [
@@ -216,7 +216,7 @@ fn foreign_sources_need_a_way_back() {
                 .insert(foreign, Ok(crate::support::tables::hop(net, 9)));
         }
         tables.asked.borrow_mut().clear();
-        let verdict = route(&mut MemoryPacket::new(&frame.build()), &tables);
+        let verdict = route(&mut Buffer::new(&frame.build()), &tables);
         assert_eq!(verdict, expected, "way back: {way_back:?}");
         assert_eq!(
             tables.asked()[1],
@@ -240,12 +240,12 @@ fn foreign_sources_need_a_way_back() {
 fn own_sources_are_believed() {
     let mut tables = MemoryTables::new();
     tables.on_a(|ingress| ingress.flags |= ingress_flags::RP_FILTER);
-    let verdict = route(&mut MemoryPacket::new(&v4().build()), &tables);
+    let verdict = route(&mut Buffer::new(&v4().build()), &tables);
     assert_eq!(verdict, Verdict::Transmit(pair(A, B)));
     assert_eq!(tables.asked().len(), 1);
 
     tables.on_a(|ingress| ingress.flags &= !ingress_flags::TRUST_PREFIXES);
-    let verdict = route(&mut MemoryPacket::new(&v4().build()), &tables);
+    let verdict = route(&mut Buffer::new(&v4().build()), &tables);
     assert_eq!(verdict, Verdict::Pass(Reason::SourceUnverified));
 }
 
@@ -262,9 +262,8 @@ fn multipath_legs() {
     echo.payload[0] = 8;
     let passes = Verdict::Pass(Reason::Multipath);
     let forwards = Verdict::Transmit(pair(A, B));
-    let verdict_of = |tables: &MemoryTables, frame: &FrameSpec| {
-        route(&mut MemoryPacket::new(&frame.build()), tables)
-    };
+    let verdict_of =
+        |tables: &MemoryTables, frame: &FrameSpec| route(&mut Buffer::new(&frame.build()), tables);
     assert_eq!(verdict_of(&tables, &error), passes);
     assert_eq!(verdict_of(&tables, &echo), forwards);
 

@@ -1,7 +1,6 @@
 //! What passes up: the reason, and every byte as it came.
 
 use crate::support::{
-    MemoryPacket,
     frames::{FrameSpec, v4, v4_between, v6, v6_between},
     tables::{A, B, C, MemoryTables, N, hop},
 };
@@ -10,13 +9,14 @@ use router_common::{
     datapath::{Reason, Verdict, route},
     wire::MacAddr,
 };
+use router_test_support::Buffer;
 
 /// Conformance case and what it is, the frame, what is changed about `C`, and
 /// the reason to pass.
 type Row<C> = (&'static str, fn() -> FrameSpec, fn(&mut C), Reason);
 
 fn assert_passes(tables: &MemoryTables, what: &str, frame: &[u8], reason: Reason) {
-    let mut packet = MemoryPacket::new(frame);
+    let mut packet = Buffer::new(frame);
     assert_eq!(route(&mut packet, tables), Verdict::Pass(reason), "{what}");
     assert_eq!(packet.frame(), frame, "{what}: untouched");
 }
@@ -186,7 +186,7 @@ fn exactly_the_mtu() {
         egress.mtu6 = 80;
     });
     for frame in [v4(), v6()] {
-        let verdict = route(&mut MemoryPacket::new(&frame.build()), &tables);
+        let verdict = route(&mut Buffer::new(&frame.build()), &tables);
         assert!(matches!(verdict, Verdict::Transmit(_)), "{verdict:?}");
     }
 }
@@ -195,7 +195,7 @@ fn exactly_the_mtu() {
 #[test]
 fn no_headroom() {
     let frame = v4_between(N, A).build();
-    let mut packet = MemoryPacket::with_headroom(&frame, 3);
+    let mut packet = Buffer::with_headroom(&frame, 3);
     let verdict = route(&mut packet, &MemoryTables::new());
     assert_eq!(verdict, Verdict::Pass(Reason::NoHeadroom));
     assert_eq!(packet.frame(), frame);
@@ -210,7 +210,7 @@ fn second_prefix_counts() {
         ingress.prefixes4 = [Prefix4::new([10, 1, 0, 1], 24), Prefix4::new(A.v4(1), 24)];
         ingress.prefixes4_len = 2;
     });
-    let verdict = route(&mut MemoryPacket::new(&v4().build()), &tables);
+    let verdict = route(&mut Buffer::new(&v4().build()), &tables);
     assert!(matches!(verdict, Verdict::Transmit(_)), "{verdict:?}");
     let mut gateway = v4();
     gateway.v4_header().source = A.v4(1);
@@ -233,7 +233,7 @@ fn nothing_is_forwarded_past_the_lease() {
         (v4_between(A, C), C),
     ] {
         let mut tables = MemoryTables::new();
-        let mut packet = MemoryPacket::new(&frame.build());
+        let mut packet = Buffer::new(&frame.build());
         let verdict = route(&mut packet, &tables);
         assert!(
             matches!(verdict, Verdict::Transmit(_) | Verdict::Redirect(..)),

@@ -1,12 +1,12 @@
 //! Statements over every frame of a kind.
 
 use crate::support::{
-    MemoryPacket,
     frames::{FrameSpec, v4, v4_between, v6, v6_between},
     tables::{A, B, C, MemoryTables, N},
 };
 use proptest::prelude::*;
 use router_common::datapath::{Reason, Verdict, route};
+use router_test_support::Buffer;
 
 /// Frames that are forwarded, one of each way through the program.
 fn forwarded_frames() -> Vec<FrameSpec> {
@@ -24,7 +24,7 @@ fn every_truncation_passes_untouched() {
     for spec in forwarded_frames() {
         let whole = spec.build();
         for len in 0..whole.len() {
-            let mut packet = MemoryPacket::new(&whole[..len]);
+            let mut packet = Buffer::new(&whole[..len]);
             let verdict = route(&mut packet, &tables);
             assert!(
                 matches!(
@@ -49,7 +49,7 @@ fn every_ttl_goes_down_by_one() {
         let mut six = v6();
         six.v6_header().hop_limit = ttl;
         for spec in [four, six] {
-            let mut packet = MemoryPacket::new(&spec.build());
+            let mut packet = Buffer::new(&spec.build());
             assert!(matches!(route(&mut packet, &tables), Verdict::Transmit(_)));
             assert_eq!(packet.frame(), spec.forwarded(B).build(), "ttl {ttl}");
         }
@@ -64,7 +64,7 @@ fn every_checksum_is_right() {
     for id in 0..=u16::MAX {
         let mut spec = v4();
         spec.v4_header().identification = id;
-        let mut packet = MemoryPacket::new(&spec.build());
+        let mut packet = Buffer::new(&spec.build());
         assert!(matches!(route(&mut packet, &tables), Verdict::Transmit(_)));
         assert_eq!(packet.frame(), spec.forwarded(B).build(), "id {id}");
     }
@@ -83,7 +83,7 @@ fn padding_may_stay_up_to_the_minimum() {
                 continue;
             };
             spec.trailer = vec![0x55; trailer];
-            let mut packet = MemoryPacket::new(&spec.build());
+            let mut packet = Buffer::new(&spec.build());
             let verdict = route(&mut packet, &tables);
             if trailer == 0 || total <= 64 {
                 assert!(matches!(verdict, Verdict::Transmit(_)), "{bare}+{trailer}");
@@ -106,14 +106,14 @@ fn every_protocol_is_routed() {
             let mut four = v4();
             four.v4_header().protocol = protocol.into();
             four.payload.truncate(payload);
-            let mut packet = MemoryPacket::new(&four.build());
+            let mut packet = Buffer::new(&four.build());
             assert!(matches!(route(&mut packet, &tables), Verdict::Transmit(_)));
             assert_eq!(packet.frame(), four.forwarded(B).build());
 
             let mut six = v6();
             six.v6_header().next_header = protocol.into();
             six.payload.truncate(payload);
-            let mut packet = MemoryPacket::new(&six.build());
+            let mut packet = Buffer::new(&six.build());
             let verdict = route(&mut packet, &tables);
             if extension.contains(&protocol) {
                 assert!(matches!(verdict, Verdict::Pass(_)), "{protocol}");
@@ -130,7 +130,7 @@ proptest! {
     /// Whatever comes in: no panic, and what is not forwarded is untouched.
     #[test]
     fn random_bytes_never_harm(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let mut packet = MemoryPacket::new(&bytes);
+        let mut packet = Buffer::new(&bytes);
         let verdict = route(&mut packet, &MemoryTables::new());
         prop_assert!(matches!(verdict, Verdict::Pass(_)), "{verdict:?}");
         prop_assert_eq!(packet.frame(), bytes);
@@ -144,7 +144,7 @@ proptest! {
         let mut input = spec.build();
         let at = at % input.len();
         input[at] = value;
-        let mut packet = MemoryPacket::new(&input);
+        let mut packet = Buffer::new(&input);
         match route(&mut packet, &MemoryTables::new()) {
             Verdict::Transmit(_) => {
                 let mutable = |i: usize| match i {

@@ -6,12 +6,11 @@ use std::{
 };
 
 use router_common::datapath::{Verdict, route};
+use router_test_support::{Buffer, mutation::Case, world::World};
 
 use crate::{
     model::{self, Departure},
-    mutation::Case,
-    tables::{Buffer, Maps},
-    world::World,
+    tables::Maps,
 };
 
 /// What both agreed on.
@@ -39,7 +38,7 @@ pub(crate) fn compare(case: &Case) -> Result<Outcome, String> {
 pub(crate) fn compare_frame(world: &World, input: &[u8]) -> Result<Outcome, String> {
     let expected = model::judge(world, input);
     let maps = Maps::of(world);
-    let mut buffer = Buffer::new(input, world.headroom);
+    let mut buffer = Buffer::with_headroom(input, world.headroom);
     // A panic is one more difference: it gets its number and its row as well.
     let verdict = catch_unwind(AssertUnwindSafe(|| route(&mut buffer, &maps)))
         .map_err(|_| format!("route() panicked\n  in       {}", hex(input)))?;

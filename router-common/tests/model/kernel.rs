@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use crate::world::{Only, Route, Target, World, covers, first_of, last_of};
+use router_test_support::world::{Only, Route, Target, World, covers, first_of, last_of, mac_of};
 
 /// All that may choose a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,21 +63,6 @@ pub(crate) fn ask(world: &World, question: &Question) -> Result<Way, &'static st
 /// The device alone, whether or not the neighbour is known.
 pub(crate) fn ask_device(world: &World, question: &Question) -> Option<u32> {
     resolve(world, question).ok().map(|(device, _)| device)
-}
-
-/// Every host has a MAC of its own on every device.
-pub(crate) fn mac_of(device: u32, host: IpAddr) -> [u8; 6] {
-    let (x, y, z) = match host {
-        IpAddr::V4(ip) => {
-            let [_, b, c, d] = ip.octets();
-            (b, c, d)
-        }
-        IpAddr::V6(ip) => {
-            let octets = ip.octets();
-            (octets[3], octets[14], octets[15])
-        }
-    };
-    [0x06, 0xbb, device.to_be_bytes()[3], x, y, z]
 }
 
 /// Device and next hop.

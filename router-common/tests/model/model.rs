@@ -9,11 +9,12 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use crate::{
-    kernel::{self, Question, Way},
+use router_test_support::{
     packet::{Frame, Packet4, Packet6},
     world::{Network, World, covers, first_of, last_of},
 };
+
+use crate::kernel::{self, Question, Way};
 
 /// What must become of a frame.
 #[derive(Clone, Debug)]

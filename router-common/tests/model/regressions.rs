@@ -1,11 +1,12 @@
 //! Packets that once were wrong, as small as they could be made.
 
-use crate::{
-    compare::compare,
+use router_test_support::{
     draft::Skeleton,
     mutation::{Case, Hop, Mutation},
     world::Only,
 };
+
+use crate::compare::compare;
 
 const fn skeleton(from: u16, to: u16, six: bool, protocol: u8, payload: u16) -> Skeleton {
     Skeleton {
@@ -41,7 +42,7 @@ fn regressions() {
             "IPv6 length without the 40 bytes of its header",
             skeleton(0, 1, true, 17, 40),
             &[
-                Route6([253, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11], 64, Always, Via(2)),
+                Route6([253, 0, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11], 64, Always, Via(2)),
                 RouteMtu(60, false),
             ],
         ),

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use router_common::datapath::Reason;
 
-use crate::{compare::Outcome, mutation::Case};
+use router_test_support::mutation::Case;
+
+use crate::compare::Outcome;
 
 /// Reasons that no packet can have here: none is made by `route()`.
 const NEVER: [&str; 1] = ["internal"];

@@ -1,5 +1,5 @@
-//! A world in the layout of the maps, as the daemon would write them, and the
-//! frame in a buffer: what the packet path works on.
+//! A world in the layout of the maps, as the daemon would write them: what the
+//! packet path works on, besides the frame.
 
 use std::{
     cell::{OnceCell, RefCell},
@@ -8,14 +8,13 @@ use std::{
 
 use router_common::{
     abi::{Control, Egress, Ingress, LocalAddress, Prefix4, Prefix6, egress_flags, ingress_flags},
-    datapath::{FibQuery, NextHop, NoHeadroom, Packet, Reason, Tables},
+    datapath::{FibQuery, NextHop, Reason, Tables},
     wire::{IfIndex, MacAddr, NetworkId, TrunkSlot, Vid},
 };
 
-use crate::{
-    kernel::{self, Question},
-    world::{Network, World, covers},
-};
+use router_test_support::world::{Network, World, covers};
+
+use crate::kernel::{self, Question};
 
 /// The maps of a world, and its kernel behind the helper.
 pub(crate) struct Maps<'w> {
@@ -213,56 +212,5 @@ impl Tables for Maps<'_> {
         let question = question(query);
         self.asked.borrow_mut().push(question);
         kernel::ask_device(self.world, &question).map(IfIndex::new)
-    }
-}
-
-/// A frame with room in front of it.
-#[derive(Clone, Debug)]
-pub(crate) struct Buffer {
-    bytes: Vec<u8>,
-    start: usize,
-}
-
-impl Buffer {
-    pub(crate) fn new(frame: &[u8], headroom: usize) -> Self {
-        let mut bytes = vec![0xee; headroom];
-        bytes.extend_from_slice(frame);
-        Self {
-            bytes,
-            start: headroom,
-        }
-    }
-
-    pub(crate) fn frame(&self) -> &[u8] {
-        &self.bytes[self.start..]
-    }
-}
-
-impl Packet for Buffer {
-    fn len(&self) -> usize {
-        self.bytes.len() - self.start
-    }
-
-    fn header<const N: usize>(&self, offset: usize) -> Option<&[u8; N]> {
-        self.frame().get(offset..)?.first_chunk()
-    }
-
-    fn header_mut<const N: usize>(&mut self, offset: usize) -> Option<&mut [u8; N]> {
-        let start = self.start;
-        self.bytes[start..].get_mut(offset..)?.first_chunk_mut()
-    }
-
-    fn push_tag(&mut self) -> Result<(), NoHeadroom> {
-        self.start = self.start.checked_sub(4).ok_or(NoHeadroom)?;
-        Ok(())
-    }
-
-    fn pop_tag(&mut self) -> Result<(), NoHeadroom> {
-        // The kernel leaves an Ethernet header.
-        if self.len() < 4 + 14 {
-            return Err(NoHeadroom);
-        }
-        self.start += 4;
-        Ok(())
     }
 }

@@ -347,6 +347,9 @@ fn prepare(router: &Netns) -> Result<()> {
         ("ipv6/conf/all/keep_addr_on_down", "1"),
         ("ipv6/conf/default/keep_addr_on_down", "1"),
         ("ipv6/conf/default/accept_dad", "0"),
+        // Nobody hears of fragments to the router that waited in vain.
+        ("ipv4/ipfrag_time", "100000"),
+        ("ipv6/ip6frag_time", "100000"),
     ] {
         router.sysctl(key, value)?;
     }

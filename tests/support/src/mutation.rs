@@ -9,7 +9,7 @@ use crate::{
 
 /// One change. Printed, it is the Rust that makes it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mutation {
+pub enum Mutation {
     // Ethernet and tags
     ToMac([u8; 6]),
     FromMac([u8; 6]),
@@ -101,7 +101,7 @@ pub(crate) enum Mutation {
 
 /// Where a route of a mutation leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hop {
+pub enum Hop {
     /// Over host 9 of this network.
     Via(u16),
     /// To a device that is no network of ours.
@@ -111,14 +111,14 @@ pub(crate) enum Hop {
 
 /// One packet in one world.
 #[derive(Clone, Debug)]
-pub(crate) struct Case {
-    pub(crate) skeleton: Skeleton,
-    pub(crate) mutations: Vec<Mutation>,
+pub struct Case {
+    pub skeleton: Skeleton,
+    pub mutations: Vec<Mutation>,
 }
 
 impl Case {
-    pub(crate) fn build(&self) -> (World, Vec<u8>) {
-        let mut world = World::new();
+    pub fn build(&self) -> (World, Vec<u8>) {
+        let mut world = World::everything_up();
         world.trunk = world.networks[usize::from(self.skeleton.from)].trunk;
         let mut draft = self.skeleton.draft(&world);
         for mutation in &self.mutations {

@@ -9,71 +9,71 @@ use std::{
 
 /// The state of everything that is not the frame.
 #[derive(Clone, Debug)]
-pub(crate) struct World {
+pub struct World {
     /// Trunk whose program is asked.
-    pub(crate) trunk: u8,
-    pub(crate) networks: Vec<Network>,
+    pub trunk: u8,
+    pub networks: Vec<Network>,
     /// The kernel's clock, and until when the daemon stands behind the maps.
-    pub(crate) now: u64,
-    pub(crate) lease: u64,
+    pub now: u64,
+    pub lease: u64,
     /// Besides the connected ones.
-    pub(crate) routes: Vec<Route>,
+    pub routes: Vec<Route>,
     /// Addresses of the namespace besides the gateways'.
-    pub(crate) locals: BTreeSet<IpAddr>,
+    pub locals: BTreeSet<IpAddr>,
     /// More local addresses than the table holds.
-    pub(crate) locals_overflow: bool,
+    pub locals_overflow: bool,
     /// Next hops whose MAC the kernel does not know.
-    pub(crate) silent: BTreeSet<IpAddr>,
+    pub silent: BTreeSet<IpAddr>,
     /// Next hops on devices that use no MAC (NOARP).
-    pub(crate) without_mac: BTreeSet<IpAddr>,
+    pub without_mac: BTreeSet<IpAddr>,
     /// Trunks that frames can be redirected to.
-    pub(crate) ports: BTreeSet<u8>,
+    pub ports: BTreeSet<u8>,
     /// `net.ipv4.ip_forward_update_priority`.
-    pub(crate) tos_sets_priority: bool,
+    pub tos_sets_priority: bool,
     /// Bytes in front of the frame.
-    pub(crate) headroom: usize,
+    pub headroom: usize,
 }
 
 /// One network and its sub-interface.
 #[derive(Clone, Debug)]
-pub(crate) struct Network {
-    pub(crate) number: u16,
-    pub(crate) trunk: u8,
-    pub(crate) vid: Option<u16>,
-    pub(crate) device: u32,
-    pub(crate) mac: [u8; 6],
-    pub(crate) up: bool,
-    pub(crate) forwards4: bool,
-    pub(crate) forwards6: bool,
-    pub(crate) gateways4: Vec<(Ipv4Addr, u8)>,
-    pub(crate) gateways6: Vec<(Ipv6Addr, u8)>,
-    pub(crate) rp_filter: bool,
-    pub(crate) keeps_pcp: bool,
+pub struct Network {
+    pub number: u16,
+    pub trunk: u8,
+    pub vid: Option<u16>,
+    pub device: u32,
+    pub mac: [u8; 6],
+    pub up: bool,
+    pub forwards4: bool,
+    pub forwards6: bool,
+    pub gateways4: Vec<(Ipv4Addr, u8)>,
+    pub gateways6: Vec<(Ipv6Addr, u8)>,
+    pub rp_filter: bool,
+    pub keeps_pcp: bool,
     /// ingress-qos-map, PCP -> priority.
-    pub(crate) priority_of_pcp: [u32; 8],
+    pub priority_of_pcp: [u32; 8],
     /// egress-qos-map, priority -> PCP.
-    pub(crate) pcp_of_priority: [u8; 16],
-    pub(crate) mtu: u32,
+    pub pcp_of_priority: [u8; 16],
+    pub mtu: u32,
     /// The kernel's choice among legs cannot be repeated.
-    pub(crate) odd_hash4: bool,
-    pub(crate) odd_hash6: bool,
+    pub odd_hash4: bool,
+    pub odd_hash6: bool,
     /// Is a leg of a multipath route.
-    pub(crate) leg: bool,
+    pub leg: bool,
 }
 
 /// A route of the kernel's table, by all that may choose it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Route {
-    pub(crate) to: (IpAddr, u8),
-    pub(crate) only: Only,
-    pub(crate) target: Target,
+pub struct Route {
+    pub to: (IpAddr, u8),
+    pub only: Only,
+    pub target: Target,
     /// The route's `mtu`, and whether it is locked.
-    pub(crate) mtu: Option<(u32, bool)>,
+    pub mtu: Option<(u32, bool)>,
 }
 
 /// What a policy rule or a TOS route asks for besides the destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Only {
+pub enum Only {
     Always,
     /// Packets that came in on this device.
     From(u32),
@@ -89,7 +89,7 @@ pub(crate) enum Only {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
+pub enum Target {
     /// By this device, to this next hop.
     Via(u32, IpAddr),
     /// The reason's name.
@@ -102,26 +102,26 @@ const NETWORKS: [(Option<u16>, u8, u32); 6] = [
     (Some(200), 0, 12),
     (None, 0, 10),
     (Some(300), 1, 21),
-    (Some(4094), 0, 1044),
     (None, 1, 20),
+    (Some(4094), 0, 1044),
 ];
 
 /// How many networks there are.
-pub(crate) const COUNT: u16 = 6;
+pub const COUNT: u16 = 6;
 
 /// A device that is no network of ours.
-pub(crate) const STRANGER: u32 = 77;
+pub const STRANGER: u32 = 77;
 
 impl World {
-    /// Everything up. The fifth network differs from the others in every
+    /// Everything up. The last network differs from the others in every
     /// setting that does not keep its packets from being forwarded.
-    pub(crate) fn new() -> Self {
+    pub fn everything_up() -> Self {
         let mut networks: Vec<Network> = NETWORKS
             .into_iter()
             .zip(0..)
             .map(|((vid, trunk, device), number)| Network::new(number, vid, trunk, device))
             .collect();
-        let odd = &mut networks[4];
+        let odd = &mut networks[5];
         odd.rp_filter = true;
         odd.mtu = 1400;
         odd.priority_of_pcp = [3, 0, 15, 2, 9, 6, 1, 7];
@@ -145,12 +145,12 @@ impl World {
         }
     }
 
-    pub(crate) fn network_of(&self, device: u32) -> Option<&Network> {
+    pub fn network_of(&self, device: u32) -> Option<&Network> {
         self.networks.iter().find(|net| net.device == device)
     }
 
     /// Whether the namespace has this address.
-    pub(crate) fn is_local(&self, address: IpAddr) -> bool {
+    pub fn is_local(&self, address: IpAddr) -> bool {
         let gateways = self.networks.iter().flat_map(Network::gateways);
         self.locals.contains(&address)
             || gateways.into_iter().any(|(gateway, _)| gateway == address)
@@ -158,7 +158,7 @@ impl World {
 
     /// What packets through a network's device may measure at most: the
     /// smallest of the device's and its routes' MTUs (design.md 3, step 6).
-    pub(crate) fn limit(&self, network: &Network, v6: bool) -> u32 {
+    pub fn limit(&self, network: &Network, v6: bool) -> u32 {
         let routes = self.routes.iter().filter_map(|route| match route.target {
             Target::Via(device, _) if device == network.device && route.to.0.is_ipv6() == v6 => {
                 route.mtu
@@ -193,7 +193,7 @@ impl Network {
         }
     }
 
-    pub(crate) fn gateways(&self) -> Vec<(IpAddr, u8)> {
+    pub fn gateways(&self) -> Vec<(IpAddr, u8)> {
         let four = self.gateways4.iter().map(|(ip, len)| ((*ip).into(), *len));
         let six = self.gateways6.iter().map(|(ip, len)| ((*ip).into(), *len));
         four.chain(six).collect()
@@ -201,28 +201,43 @@ impl Network {
 }
 
 /// The sub-interface of network `number`.
-pub(crate) fn device_of(number: u16) -> u32 {
+pub fn device_of(number: u16) -> u32 {
     NETWORKS[usize::from(number)].2
 }
 
 /// The gateway's MAC on network `number`.
-pub(crate) fn gateway_mac(number: u16) -> [u8; 6] {
-    let [_, _, high, low] = device_of(number).to_be_bytes();
-    [0x02, 0xaa, 0, 0, high, low]
+pub fn gateway_mac(number: u16) -> [u8; 6] {
+    let [high, low] = (number + 1).to_be_bytes();
+    [0x02, 0, 0, high, low, 0x01]
 }
 
 /// Host `host` of network `number`; the gateway is host 1.
-pub(crate) fn host4(number: u16, host: u8) -> Ipv4Addr {
+pub fn host4(number: u16, host: u8) -> Ipv4Addr {
     Ipv4Addr::new(172, 16, 10 * number.to_be_bytes()[1] + 10, host)
 }
 
 /// Host `host` of network `number`; the gateway is host 1.
-pub(crate) fn host6(number: u16, host: u8) -> Ipv6Addr {
-    Ipv6Addr::new(0xfd00, number + 1, 0, 0, 0, 0, 0, host.into())
+pub fn host6(number: u16, host: u8) -> Ipv6Addr {
+    Ipv6Addr::new(0xfd00, 0x10 * (number + 1), 0, 0, 0, 0, 0, host.into())
+}
+
+/// Every host has a MAC of its own on every device.
+pub fn mac_of(device: u32, host: IpAddr) -> [u8; 6] {
+    let (x, y, z) = match host {
+        IpAddr::V4(ip) => {
+            let [_, b, c, d] = ip.octets();
+            (b, c, d)
+        }
+        IpAddr::V6(ip) => {
+            let octets = ip.octets();
+            (octets[3], octets[14], octets[15])
+        }
+    };
+    [0x06, 0xbb, device.to_be_bytes()[3], x, y, z]
 }
 
 /// Whether `address` is in `net`/`len`.
-pub(crate) fn covers(net: IpAddr, len: u8, address: IpAddr) -> bool {
+pub fn covers(net: IpAddr, len: u8, address: IpAddr) -> bool {
     let high_bits = |a: u128, b: u128, width: u32| {
         let shift = width - u32::from(len);
         a.checked_shr(shift) == b.checked_shr(shift)
@@ -235,13 +250,13 @@ pub(crate) fn covers(net: IpAddr, len: u8, address: IpAddr) -> bool {
 }
 
 /// The last address of `net`/`len`.
-pub(crate) fn last_of(net: Ipv4Addr, len: u8) -> Ipv4Addr {
+pub fn last_of(net: Ipv4Addr, len: u8) -> Ipv4Addr {
     let hosts = u32::MAX.checked_shr(len.into()).unwrap_or(0);
     Ipv4Addr::from_bits(net.to_bits() | hosts)
 }
 
 /// The first address of `net`/`len`.
-pub(crate) fn first_of(net: IpAddr, len: u8) -> IpAddr {
+pub fn first_of(net: IpAddr, len: u8) -> IpAddr {
     match net {
         IpAddr::V4(ip) => {
             let hosts = u32::MAX.checked_shr(len.into()).unwrap_or(0);

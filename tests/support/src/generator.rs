@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Packet `number` of the run `seed`.
-pub(crate) fn case(seed: u64, number: u64) -> Case {
+pub fn case(seed: u64, number: u64) -> Case {
     let random = &Random::of(seed, number);
     let skeleton = skeleton(random);
     let mut mutations = Vec::new();

@@ -1,57 +1,56 @@
 //! A frame while it is being made up: sound at first, then changed.
 
 use crate::{
-    kernel::mac_of,
     packet::{Packet4, Packet6},
-    world::{World, host4, host6},
+    world::{World, host4, host6, mac_of},
 };
 
 /// The sound packet that a case starts from: host 10 of one network to host 11
 /// of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Skeleton {
-    pub(crate) from: u16,
-    pub(crate) to: u16,
-    pub(crate) six: bool,
-    pub(crate) protocol: u8,
+pub struct Skeleton {
+    pub from: u16,
+    pub to: u16,
+    pub six: bool,
+    pub protocol: u8,
     /// Bytes behind the IP header.
-    pub(crate) payload: u16,
+    pub payload: u16,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Draft {
-    pub(crate) destination: [u8; 6],
-    pub(crate) source: [u8; 6],
+pub struct Draft {
+    pub destination: [u8; 6],
+    pub source: [u8; 6],
     /// TPID and TCI, outermost first.
-    pub(crate) tags: Vec<(u16, u16)>,
-    pub(crate) kind: u16,
-    pub(crate) ip: Ip,
+    pub tags: Vec<(u16, u16)>,
+    pub kind: u16,
+    pub ip: Ip,
     /// Options or extension headers.
-    pub(crate) between: Vec<u8>,
-    pub(crate) payload: Vec<u8>,
+    pub between: Vec<u8>,
+    pub payload: Vec<u8>,
     /// The length field, if it is to lie.
-    pub(crate) length: Option<u16>,
+    pub length: Option<u16>,
     /// Laid over the checksum.
-    pub(crate) sum_flip: u16,
+    pub sum_flip: u16,
     /// An identification for which the checksum is 0, written as 0 or 0xffff.
-    pub(crate) zero_sum: Option<u16>,
-    pub(crate) trailer: Vec<u8>,
+    pub zero_sum: Option<u16>,
+    pub trailer: Vec<u8>,
     /// Padded to this many bytes.
-    pub(crate) pad_to: usize,
+    pub pad_to: usize,
     /// Cut to this many bytes.
-    pub(crate) cut: usize,
+    pub cut: usize,
     /// Offset from the IP header, and bits to flip there.
-    pub(crate) flips: Vec<(u16, u8)>,
+    pub flips: Vec<(u16, u8)>,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Ip {
+pub enum Ip {
     V4(Packet4),
     V6(Packet6),
 }
 
 impl Skeleton {
-    pub(crate) fn draft(self, world: &World) -> Draft {
+    pub fn draft(self, world: &World) -> Draft {
         let from = &world.networks[usize::from(self.from)];
         let source4 = host4(self.from, 10);
         let mut draft = Draft {
@@ -107,7 +106,7 @@ impl Skeleton {
 }
 
 impl Draft {
-    pub(crate) fn resize(&mut self, payload: usize) {
+    pub fn resize(&mut self, payload: usize) {
         let old = self.payload.len();
         self.payload.resize(payload, 0);
         for (place, value) in self.payload.iter_mut().zip(0_u16..).skip(old) {
@@ -116,14 +115,14 @@ impl Draft {
     }
 
     /// Replaces the payload's first bytes, as far as it has them.
-    pub(crate) fn overwrite(&mut self, bytes: &[u8]) {
+    pub fn overwrite(&mut self, bytes: &[u8]) {
         for (place, value) in self.payload.iter_mut().zip(bytes) {
             *place = *value;
         }
     }
 
     /// Length of the packet with its header, as it stands.
-    pub(crate) fn header_length(&self) -> usize {
+    pub fn header_length(&self) -> usize {
         let fixed = match self.ip {
             Ip::V4(_) => 20,
             Ip::V6(_) => 40,
@@ -132,7 +131,7 @@ impl Draft {
     }
 
     /// The bytes of the wire.
-    pub(crate) fn build(&self) -> Vec<u8> {
+    pub fn build(&self) -> Vec<u8> {
         let behind = self.between.len() + self.payload.len();
         let rest = [&self.between[..], &self.payload, &self.trailer].concat();
         let mut packet = match &self.ip {

@@ -43,20 +43,20 @@ impl Cursor<'_> {
 
 /// Layer 2, and what it carries.
 #[derive(Clone, Debug)]
-pub(crate) struct Frame {
-    pub(crate) destination: [u8; 6],
-    pub(crate) source: [u8; 6],
+pub struct Frame {
+    pub destination: [u8; 6],
+    pub source: [u8; 6],
     /// The outermost 802.1Q tag's control information.
-    pub(crate) tci: Option<u16>,
+    pub tci: Option<u16>,
     /// The type behind that tag.
-    pub(crate) kind: u16,
+    pub kind: u16,
     /// All bytes behind that type.
-    pub(crate) body: Vec<u8>,
+    pub body: Vec<u8>,
 }
 
 impl Frame {
     /// `None`: shorter than its own headers.
-    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+    pub fn read(bytes: &[u8]) -> Option<Self> {
         let mut cursor = Cursor(bytes);
         let destination = cursor.mac()?;
         let source = cursor.mac()?;
@@ -75,7 +75,7 @@ impl Frame {
         })
     }
 
-    pub(crate) fn write(&self) -> Vec<u8> {
+    pub fn write(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(18 + self.body.len());
         out.extend(self.destination);
         out.extend(self.source);
@@ -91,29 +91,29 @@ impl Frame {
 
 /// An IPv4 packet, and what follows it in the frame.
 #[derive(Clone, Debug)]
-pub(crate) struct Packet4 {
-    pub(crate) version: u8,
+pub struct Packet4 {
+    pub version: u8,
     /// Of the header, in words of four bytes.
-    pub(crate) words: u8,
-    pub(crate) tos: u8,
-    pub(crate) length: u16,
-    pub(crate) id: u16,
+    pub words: u8,
+    pub tos: u8,
+    pub length: u16,
+    pub id: u16,
     /// Evil bit, don't fragment, more fragments.
-    pub(crate) bits: u8,
+    pub bits: u8,
     /// In units of eight bytes.
-    pub(crate) offset: u16,
-    pub(crate) ttl: u8,
-    pub(crate) protocol: u8,
-    pub(crate) sum: u16,
-    pub(crate) source: Ipv4Addr,
-    pub(crate) destination: Ipv4Addr,
+    pub offset: u16,
+    pub ttl: u8,
+    pub protocol: u8,
+    pub sum: u16,
+    pub source: Ipv4Addr,
+    pub destination: Ipv4Addr,
     /// Everything behind the fixed header, trailer included.
-    pub(crate) rest: Vec<u8>,
+    pub rest: Vec<u8>,
 }
 
 impl Packet4 {
     /// `None`: shorter than the fixed header.
-    pub(crate) fn read(body: &[u8]) -> Option<Self> {
+    pub fn read(body: &[u8]) -> Option<Self> {
         let mut cursor = Cursor(body);
         let first = cursor.byte()?;
         let tos = cursor.byte()?;
@@ -138,7 +138,7 @@ impl Packet4 {
     }
 
     /// The packet with its checksum made anew.
-    pub(crate) fn write(&self) -> Vec<u8> {
+    pub fn write(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(20 + self.rest.len());
         out.extend([self.version * 16 + self.words, self.tos]);
         out.extend(self.length.to_be_bytes());
@@ -154,14 +154,14 @@ impl Packet4 {
     }
 
     /// The options, as far as they are there.
-    pub(crate) fn options(&self) -> &[u8] {
+    pub fn options(&self) -> &[u8] {
         let bytes = usize::from(self.words).saturating_sub(5) * 4;
         self.rest.get(..bytes).unwrap_or(&self.rest)
     }
 
     /// Whether the checksum holds: made anew it is the same, where 0xffff is
     /// another way to write 0 (RFC 1071).
-    pub(crate) fn is_sound(&self) -> bool {
+    pub fn is_sound(&self) -> bool {
         let anew = self.write();
         let anew = u16::from_be_bytes([anew[10], anew[11]]);
         anew == self.sum || (anew == 0 && self.sum == 0xffff)
@@ -170,22 +170,22 @@ impl Packet4 {
 
 /// An IPv6 packet, and what follows it in the frame.
 #[derive(Clone, Debug)]
-pub(crate) struct Packet6 {
-    pub(crate) version: u8,
-    pub(crate) class: u8,
-    pub(crate) label: u32,
-    pub(crate) payload_length: u16,
-    pub(crate) next_header: u8,
-    pub(crate) hop_limit: u8,
-    pub(crate) source: Ipv6Addr,
-    pub(crate) destination: Ipv6Addr,
+pub struct Packet6 {
+    pub version: u8,
+    pub class: u8,
+    pub label: u32,
+    pub payload_length: u16,
+    pub next_header: u8,
+    pub hop_limit: u8,
+    pub source: Ipv6Addr,
+    pub destination: Ipv6Addr,
     /// Everything behind the fixed header, trailer included.
-    pub(crate) rest: Vec<u8>,
+    pub rest: Vec<u8>,
 }
 
 impl Packet6 {
     /// `None`: shorter than the fixed header.
-    pub(crate) fn read(body: &[u8]) -> Option<Self> {
+    pub fn read(body: &[u8]) -> Option<Self> {
         let mut cursor = Cursor(body);
         let first = u32::try_from(cursor.number(4)?).ok()?;
         Some(Self {
@@ -201,7 +201,7 @@ impl Packet6 {
         })
     }
 
-    pub(crate) fn write(&self) -> Vec<u8> {
+    pub fn write(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(40 + self.rest.len());
         let first =
             u32::from(self.version) << 28 | u32::from(self.class) << 20 | (self.label & 0xf_ffff);
