@@ -201,6 +201,7 @@ impl Lab {
         // No second of duplicate address detection; no chatter on the wire.
         for netns in lab.hosts.iter().chain([&lab.router]) {
             netns.sysctl("ipv6/conf/default/accept_dad", "0")?;
+            netns.sysctl("ipv6/conf/default/router_solicitations", "0")?;
         }
         lab.wire.sysctl("ipv6/conf/default/disable_ipv6", "1")?;
         for trunk in 0..lab.trunks().len() {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _, net::Ipv4Addr};
 use router_tests::{
     netns,
     oracle::{Difference, Fate, Seen, Twin},
-    packet::{Frame, Transport},
+    packet::{Frame, Mac, Transport},
     prog::{
         Network::{self, A, B, C, U},
         forward, row,
@@ -95,15 +95,16 @@ fn flows(v6: bool, by_port: bool, count: u16, net: u8) -> Vec<Frame> {
         .collect()
 }
 
-/// The wire that each flow came out on, by the number in its payload.
-fn legs(seen: &Seen) -> BTreeMap<u16, usize> {
-    let flow = |frame: &Vec<u8>| {
-        let packet = &frame[frame.len().checked_sub(2)?..];
-        Some(u16::from_be_bytes([packet[0], packet[1]]))
+/// The neighbour that each flow was sent to, by the number in its payload: two
+/// legs may be VLANs of one wire.
+fn legs(seen: &Seen) -> BTreeMap<u16, Mac> {
+    let leg = |frame: &[u8]| {
+        let [high, low] = *frame.last_chunk()?;
+        Some((u16::from_be_bytes([high, low]), *frame.first_chunk()?))
     };
     seen.frames
         .iter()
-        .filter_map(|(wire, frame)| Some((flow(frame)?, *wire)))
+        .filter_map(|(_, frame)| leg(frame))
         .collect()
 }
 
@@ -144,8 +145,8 @@ fn spread(twin: &mut Twin, what: &str, case: u16, flows: &[Frame], ways: &[Netwo
         ));
     }
     for network in ways {
-        let wire = twin.world().wire(*network);
-        let share = |legs: &BTreeMap<u16, usize>| legs.values().filter(|leg| **leg == wire).count();
+        let leg = network.router_mac();
+        let share = |legs: &BTreeMap<u16, Mac>| legs.values().filter(|mac| **mac == leg).count();
         let fair = inputs.len() / ways.len();
         for (arm, share) in [("with XDP", share(on)), ("without", share(off))] {
             // Within 15 % of all flows.
@@ -226,12 +227,23 @@ pub(crate) fn equal_legs(twin: &mut Twin) {
     }
 }
 
-/// 95: networks in a VRF are forwarded between, and to nobody else.
+/// 95: networks in a VRF are forwarded between; to others where its table lets a
+/// packet fall through to the next rule, as it does until it has a last route.
 pub(crate) fn vrf(twin: &mut Twin) {
     twin.ip("link add red type vrf table 100\nlink set red up");
     twin.ip("link set net-a master red\nlink set net-b master red");
     // Neighbours and IPv6 addresses went with the move.
     twin.ip(&twin.world().addresses());
+    for (what, from, frame, expected) in [
+        ("an open table", A, A.v4_to(C), true),
+        ("an open table, IPv6", A, A.v6_to(C), true),
+    ] {
+        fate_in_vrf(twin, what, from, &frame, expected);
+    }
+    twin.ip(
+        "route add unreachable default table 100 metric 4278198272\n\
+         -6 route add unreachable default table 100 metric 4278198272",
+    );
     for (what, from, frame, expected) in [
         ("inside", A, A.v4_to(B), true),
         ("inside, IPv6", A, A.v6_to(B), true),
@@ -242,15 +254,20 @@ pub(crate) fn vrf(twin: &mut Twin) {
         ("into it, IPv6", C, C.v6_to(A), false),
         ("beside it", C, C.v4_to(U), true),
     ] {
-        let Some(bytes) = twin.frame(from, &frame) else {
-            continue;
-        };
-        let (.., fate) = twin.same(95, what, from, &[bytes]);
-        if matches!(fate, Fate::Xdp | Fate::Kernel) != expected {
-            twin.fail(95, what, &fate.to_string());
-        }
+        fate_in_vrf(twin, what, from, &frame, expected);
     }
     twin.ip("link set net-a nomaster\nlink set net-b nomaster\nlink del red");
+}
+
+/// The same with XDP and without, and forwarded or not.
+fn fate_in_vrf(twin: &mut Twin, what: &str, from: Network, frame: &Frame, forwarded: bool) {
+    let Some(bytes) = twin.frame(from, frame) else {
+        return;
+    };
+    let (.., fate) = twin.same(95, what, from, &[bytes]);
+    if matches!(fate, Fate::Xdp | Fate::Kernel) != forwarded {
+        twin.fail(95, what, &fate.to_string());
+    }
 }
 
 /// Whether this kernel has VRFs: tried, in a namespace that goes away.

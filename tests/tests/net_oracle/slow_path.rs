@@ -238,13 +238,30 @@ pub(crate) fn kernel_counters(twin: &mut Twin) {
     let after = [counters(&twin.on.router), counters(&twin.off.router)];
     let moved = |arm: usize| -> Vec<(String, u64)> {
         let pairs = before[arm].iter().zip(&after[arm]);
-        pairs
-            .filter(|((_, before), (_, after))| before != after)
-            // Questions for neighbours and MLD come when they come.
-            .filter(|((name, _), _)| !name.contains("Mcast") && !name.contains("Neighbor"))
-            .filter(|((name, _), _)| !name.starts_with("Icmp6OutMsgs") && !name.contains("MLD"))
-            .filter(|((name, _), _)| !name.contains("Type135") && !name.contains("Type143"))
+        let moved: Vec<_> = pairs
             .map(|((name, before), (_, after))| (name.clone(), after - before))
+            .collect();
+        // Questions for neighbours and MLD come when they come.
+        let own = |name: &str| {
+            ["Type133", "Type135", "Type143"]
+                .iter()
+                .any(|own| name.contains(own))
+        };
+        let chatter: u64 = moved
+            .iter()
+            .filter(|(name, _)| name.starts_with("Icmp6Out") && own(name))
+            .map(|(_, count)| count)
+            .sum();
+        moved
+            .into_iter()
+            .filter(|(name, _)| !own(name) && !name.contains("Mcast") && !name.contains("Neighbor"))
+            .filter(|(name, _)| !name.starts_with("Icmp6OutMsgs") && !name.contains("MLD"))
+            .filter(|(name, _)| name != "Ip6OutOctets")
+            .map(|(name, count)| match name.as_str() {
+                "Ip6OutRequests" | "Ip6OutTransmits" => (name, count - chatter),
+                _ => (name, count),
+            })
+            .filter(|(_, count)| *count > 0)
             .collect()
     };
     let (on, off) = (moved(0), moved(1));
