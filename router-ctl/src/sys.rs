@@ -23,7 +23,9 @@ use std::{
     time::Duration,
 };
 
-pub use self::bpf::{PinKind, detach_link, open_link, open_pin, pin, pin_kind, xdp_link_device};
+pub use self::bpf::{
+    PinKind, detach_link, identity, open_link, open_pin, pin, pin_kind, xdp_link_device,
+};
 
 /// `struct ethtool_value` (include/uapi/linux/ethtool.h).
 #[repr(C)]

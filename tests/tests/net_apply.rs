@@ -295,3 +295,52 @@ fn thousands_of_routes_come_and_go_in_a_moment() {
         }
     }
 }
+
+/// As with `ip route del`: the one that the kernel would choose, and never one of
+/// somebody else's.
+#[test]
+fn a_route_without_metric_is_the_first_of_ours() {
+    let Some(lab) = Lab::or_skip("a_route_without_metric_is_the_first_of_ours", 2) else {
+        return;
+    };
+    let mut daemon = RouterDaemon::configure(&lab, &lab.config(&[0, 1], "")).unwrap();
+    daemon.start().unwrap();
+    let [via4, via6] = [
+        lab.networks()[0].host4.to_string(),
+        lab.networks()[0].host6.to_string(),
+    ];
+    for (family, dst, via) in [("-4", "10.77.0.0/16", via4), ("-6", "fd77::/64", via6)] {
+        let metrics = || -> Vec<u32> {
+            let shown = lab.router().ip(&format!("{family} route show {dst}"));
+            let shown = shown.unwrap();
+            let mut metrics: Vec<u32> = shown
+                .lines()
+                .filter_map(|line| {
+                    line.split(" metric ")
+                        .nth(1)?
+                        .split(' ')
+                        .next()?
+                        .parse()
+                        .ok()
+                })
+                .collect();
+            metrics.sort_unstable();
+            metrics
+        };
+        // Somebody else's would be the kernel's choice.
+        lab.router()
+            .ip(&format!("{family} route add {dst} via {via} metric 7"))
+            .unwrap();
+        for metric in ["70", "20", "300"] {
+            let words = ["routes", "add", dst, "via", &via, "metric", metric];
+            daemon.call(&words).unwrap();
+        }
+        for left in [&[7, 70, 300][..], &[7, 300], &[7]] {
+            daemon.call(&["routes", "del", dst]).unwrap();
+            assert_eq!(metrics(), left, "{dst}");
+        }
+        let output = daemon.output(&["routes", "del", dst]).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert_eq!(metrics(), [7], "{dst}");
+    }
+}

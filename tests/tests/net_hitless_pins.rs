@@ -1,7 +1,7 @@
 //! What may happen to the state that outlives the daemon: pins that are deleted,
 //! maps of another ABI, a trunk that is made anew.
 
-use std::{fs, path::PathBuf, thread, time::Instant};
+use std::{fs, path::PathBuf, process::Command, thread, time::Instant};
 
 use router_tests::{
     flow::Flow,
@@ -138,4 +138,74 @@ fn a_trunk_that_is_made_anew() {
     assert_by_xdp(&lab, &daemon);
     // And the new link outlives the daemon, too.
     assert!(daemon.attachments().unwrap().iter().all(|at| at.pinned));
+}
+
+/// It was found at the next start, which then refused (RC0406).
+#[test]
+fn another_object_in_the_place_of_a_pin_is_told_at_once() {
+    let test = "another_object_in_the_place_of_a_pin_is_told_at_once";
+    let Some((lab, mut daemon)) = forwarding(test, "") else {
+        return;
+    };
+    let links = link_pins(&daemon);
+    let other = links[1].with_file_name("other");
+    let instead = |kind: &str, words: &[&str]| {
+        let mut command = Command::new("bpftool");
+        command.args([kind]).args(words);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    let path = other.to_str().unwrap();
+    let link_id = daemon.attachments().unwrap()[1]
+        .link_id
+        .unwrap()
+        .to_string();
+    let problems = |daemon: &RouterDaemon| {
+        let status = daemon.json(&["status"])?;
+        let problems = status["problems"].as_array().cloned().unwrap_or_default();
+        Ok(problems)
+    };
+    for (pin, kind) in [
+        (maps(&daemon).join("INGRESS"), "map"),
+        (links[0].clone(), "link"),
+    ] {
+        match kind {
+            "map" => instead(
+                "map",
+                &[
+                    "create", path, "type", "array", "key", "4", "value", "4", "entries", "1",
+                    "name", "other",
+                ],
+            ),
+            _ => instead("link", &["pin", "id", &link_id, path]),
+        }
+        // In one step: what is missing for a moment is pinned again.
+        fs::rename(&other, &pin).unwrap();
+        let place = pin.to_str().unwrap().to_owned();
+        until("status to tell of it", || {
+            let problems: anyhow::Result<Vec<serde_json::Value>> = problems(&daemon);
+            Ok(problems?.iter().any(|problem| {
+                let text = |key: &str| problem[key].as_str().unwrap_or_default().to_owned();
+                text("message").contains(&place) && text("help").contains(&format!("rm {place}"))
+            }))
+        });
+        assert_eq!(
+            daemon.json(&["status"]).unwrap()["state"],
+            "degraded",
+            "{kind}"
+        );
+        assert_by_xdp(&lab, &daemon);
+        // As it says.
+        fs::remove_file(&pin).unwrap();
+        until("status to say that all is well", || {
+            Ok(daemon.json(&["status"])?["state"] == "forwarding" && pin.exists())
+        });
+    }
+    // What is pinned now is what is used: the next one takes it over.
+    let outcome = hitless(&lab, &mut daemon, |daemon| {
+        daemon.kill().unwrap();
+        thread::sleep(WHILE);
+        daemon.start().unwrap();
+    });
+    assert_new_programs(&outcome);
 }

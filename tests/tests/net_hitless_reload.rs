@@ -5,11 +5,15 @@
 
 use std::thread;
 
-use nix::sys::signal::Signal;
+use nix::{
+    mount::{MntFlags, MsFlags, mount, umount2},
+    sys::signal::Signal,
+};
 use router_tests::{
     flow::Flow,
     hitless::{WHILE, assert_attached, assert_by_xdp, until},
-    lab::Lab,
+    kernel_objects::KernelObjects,
+    lab::{Kind, Lab},
     router_daemon::{Attachment, RouterDaemon},
 };
 
@@ -158,4 +162,58 @@ fn a_file_that_changed_while_no_daemon_lived() {
         daemon.start().unwrap();
         until_networks(daemon, &["net0", "net1"]);
     });
+}
+
+/// The maps of before were let go of first: with no others to be had, nothing
+/// renewed their lease, and there was no way back.
+#[test]
+fn maps_that_cannot_grow_leave_those_that_there_are() {
+    let test = "maps_that_cannot_grow_leave_those_that_there_are";
+    let Some((lab, mut daemon)) = forwarding(test) else {
+        return;
+    };
+    // More than there is room for: trunks, or networks where one trunk has all.
+    let mut more = lab.config(&[0, 1, 2], "");
+    if lab.kind() == Kind::Tagged {
+        let trunk = &lab.trunks()[0];
+        for vlan in 301..=316 {
+            more +=
+                &format!("[[network]]\nname = \"v{vlan}\"\ntrunk = \"{trunk}\"\nvlan = {vlan}\n");
+        }
+    }
+    let before = KernelObjects::of(&daemon).unwrap();
+    // Where the new maps would be made, nothing can be.
+    let version = router_common::abi::ABI_VERSION;
+    let blocked = daemon.pins().join(format!("abi-{version}-new"));
+    std::fs::create_dir(&blocked).unwrap();
+    mount(
+        Some("bpf"),
+        &blocked,
+        Some("bpf"),
+        MsFlags::empty(),
+        Some("mode=0700"),
+    )
+    .unwrap();
+    daemon.write_config(&more).unwrap();
+    beside_traffic(&lab, &mut daemon, |daemon| {
+        let output = daemon.output(&["config", "apply"]).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(told.contains("the one before is in force"), "{told}");
+        until_networks(daemon, &["net0", "net1"]);
+    });
+    let after = KernelObjects::of(&daemon).unwrap();
+    assert_eq!(before.maps, after.maps, "the maps are those of before");
+    assert_eq!(before.programs, after.programs);
+    assert!(daemon.attachments().unwrap().iter().all(|at| at.pinned));
+    umount2(&blocked, MntFlags::empty()).unwrap();
+    beside_traffic(&lab, &mut daemon, |daemon| {
+        daemon.call(&["config", "apply"]).unwrap();
+    });
+    let after = KernelObjects::of(&daemon).unwrap();
+    assert!(
+        before.maps.is_disjoint(&after.maps),
+        "there is more room now"
+    );
+    assert_connected(&lab, 2, 0);
 }

@@ -9,8 +9,10 @@ use std::{
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use router_tests::{
+    footprint::Footprint,
     hitless::{assert_by_xdp, forwarding, programs, until},
     kernel_objects::KernelObjects,
+    lab::Lab,
     router_daemon::RouterDaemon,
 };
 
@@ -137,4 +139,43 @@ fn a_down_that_fails_half_way_is_not_undone_by_a_restart() {
     umount2(&stuck, MntFlags::empty()).unwrap();
     daemon.down().unwrap();
     assert!(!daemon.pins().exists() && !journal(&daemon).exists());
+}
+
+/// It had undone what its file does not name, and left it so.
+#[test]
+fn what_a_start_that_fails_has_retired_is_put_back() {
+    let test = "what_a_start_that_fails_has_retired_is_put_back";
+    let Some(lab) = Lab::or_skip(test, 2) else {
+        return;
+    };
+    let untouched = Footprint::settled(lab.router()).unwrap();
+    let both = lab.config(&[0, 1], "");
+    let mut daemon = RouterDaemon::configure(&lab, &both).unwrap();
+    daemon.start().unwrap();
+    daemon.kill().unwrap();
+    let networks = lab.networks();
+    // Somebody else's, where a route of the next file would be.
+    lab.router()
+        .ip(&format!(
+            "route add 10.77.0.0/16 via {} metric 50 proto static",
+            networks[0].host4
+        ))
+        .unwrap();
+    let before = Footprint::settled(lab.router()).unwrap();
+    let fewer = format!(
+        "{}[[route]]\nto = \"10.77.0.0/16\"\nvia = \"{}\"\n",
+        lab.config(&[0], ""),
+        networks[0].host4
+    );
+    daemon.write_config(&fewer).unwrap();
+    daemon.spawn().unwrap();
+    let status = daemon.wait_ended().unwrap();
+    assert_eq!(status.code(), Some(1), "{}", daemon.log_text());
+    let log = daemon.log_text();
+    assert!(log.contains("no longer configured: undoing"), "{log}");
+    before.is_restored(lab.router()).unwrap();
+    // And it is still in the journal.
+    lab.router().ip("route del 10.77.0.0/16").unwrap();
+    daemon.down().unwrap();
+    untouched.is_restored(lab.router()).unwrap();
 }

@@ -147,10 +147,11 @@ codes! {
     /// - the next hop is in a subnet that only the uplink knows, and the route
     ///   does not name the uplink
     /// - it is one of this router's own gateways
+    /// - it is link-local (fe80::...), which is on every network, and none is named
     ///
     /// Mend:
     /// - correct `via`, or say by which network it is reached:
-    ///   `network = "wan"`
+    ///   `network = "wan"`, or `dev wan` in words
     NEXT_HOP_INVALID = "RC0114";
     /// The network is not configured.
     ///

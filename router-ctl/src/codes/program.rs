@@ -67,6 +67,9 @@ codes! {
     /// Something stands where the daemon pins its maps and links, and is not
     /// its own. It is neither used nor removed.
     ///
+    /// A daemon does not start with it; one that runs is degraded: it goes on, and
+    /// forwarding would not outlive it.
+    ///
     /// Causes:
     /// - another program, or a person, pinned something below
     ///   /sys/fs/bpf/router-ctl
@@ -75,6 +78,7 @@ codes! {
     ///
     /// Mend:
     /// - look at what the cause names: ls -l, bpftool link show pinned FILE
-    /// - if nobody needs it, remove it with rm, and start the daemon again
+    /// - if nobody needs it, remove it with rm; a daemon that runs pins its own
+    ///   again within a second, another one can be started then
     FOREIGN_PIN = "RC0406";
 }

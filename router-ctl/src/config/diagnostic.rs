@@ -137,6 +137,11 @@ impl Diagnostics {
         self.0.push(diagnostic);
     }
 
+    /// Notes what there is.
+    pub(super) fn extend(&mut self, diagnostics: impl IntoIterator<Item = Diagnostic>) {
+        self.0.extend(diagnostics);
+    }
+
     /// `value`, if nothing is wrong; else all that is, in the order of the text.
     pub(super) fn into_result<T>(mut self, value: T, source: Source<'_>) -> Result<T, Error> {
         self.0.sort_by_key(|diagnostic| {

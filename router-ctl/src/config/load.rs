@@ -13,7 +13,7 @@ use super::{
     options,
     places::Loaded,
     reader,
-    validate::{no_way, route, validate},
+    validate::{no_way, route, validate, without_network},
     words,
 };
 use crate::{
@@ -113,6 +113,9 @@ impl StaticRoute {
             let route = route(&entry, v6, &mut wrong)?;
             if way && route.via.is_none() && route.network.is_none() {
                 wrong.push(no_way(&entry));
+            }
+            if way {
+                wrong.extend(without_network(&entry, &route));
             }
             Some(route)
         });

@@ -253,6 +253,9 @@ pub(super) async fn change_route(
         metric,
         src: change.src,
     };
+    if verb != RouteVerb::Del {
+        needs_device(&route)?;
+    }
     let persist = change.persist;
     let mut spec = bringup::route_spec(&shared.config(), &route, &tables)?;
     if verb == RouteVerb::Del && route.network.is_none() {
@@ -291,6 +294,21 @@ pub(super) async fn change_route(
         shared.set_config(config);
     }
     Ok(())
+}
+
+/// A link-local next hop is on every network: one has to be named.
+pub(super) fn needs_device(route: &StaticRoute) -> Result<(), Error> {
+    match route.via {
+        Some(IpAddr::V6(via)) if via.is_unicast_link_local() && route.network.is_none() => {
+            Err(Error::new(
+                Kind::Usage,
+                codes::NEXT_HOP_INVALID,
+                format!("next hop {via} is link-local: it exists on every network"),
+            )
+            .help("say on which: dev NETWORK"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn refusal(verb: RouteVerb, dst: ipnet::IpNet, error: &netlink::Error) -> Error {

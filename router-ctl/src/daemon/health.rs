@@ -45,12 +45,7 @@ pub(super) fn judge(config: &Config, known: &Known) -> Health {
             ));
         }
     }
-    if let Some(failure) = &known.pin_failure {
-        problems.push(problem(
-            format!("XDP would not outlive the daemon: {failure}"),
-            Some("restart the daemon (`router-ctl run`)".into()),
-        ));
-    }
+    problems.extend(known.pin_failure.clone());
     if let Some(failure) = &known.map_failure {
         problems.push(problem(failure.clone(), None));
     }

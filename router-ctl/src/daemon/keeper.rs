@@ -1,6 +1,9 @@
 //! Keeping the maps as the kernel's state wants them: the only writer of the
 //! maps.
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::BTreeSet, sync::Arc};
 
 use router_common::wire::{IfIndex, TrunkSlot};
@@ -153,119 +156,4 @@ fn missing_routes(config: &Config, tables: &Tables) -> Vec<usize> {
         .filter(|(_, route)| !ours.contains(&key(route)))
         .map(|(at, _)| at)
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use router_common::wire::NetworkId;
-
-    use super::*;
-    use crate::dataplane::{self, Attach, Counters, MemoryDataplane, Sent};
-
-    /// Refuses one kind of operation.
-    #[derive(Debug, Default)]
-    struct Stubborn {
-        memory: MemoryDataplane,
-        refuse: bool,
-    }
-
-    impl Dataplane for Stubborn {
-        fn apply(&mut self, operation: &Operation) -> Result<(), dataplane::Error> {
-            if self.refuse && matches!(operation, Operation::AddLocal(_)) {
-                return Err(dataplane::Error::Map {
-                    map: "LOCALS",
-                    reason: "full".into(),
-                });
-            }
-            self.memory.apply(operation)
-        }
-
-        fn renew_leases(
-            &mut self,
-            cache: Duration,
-            direct: Duration,
-        ) -> Result<(), dataplane::Error> {
-            self.memory.renew_leases(cache, direct)
-        }
-
-        fn contents(&self) -> Result<Contents, dataplane::Error> {
-            self.memory.contents()
-        }
-
-        fn load(&mut self, slot: TrunkSlot, mtu: u32) -> Result<(), dataplane::Error> {
-            self.memory.load(slot, mtu)
-        }
-
-        fn settle(&mut self) -> Result<(), dataplane::Error> {
-            self.memory.settle()
-        }
-
-        fn give_up(&mut self) -> Result<(), dataplane::Error> {
-            self.memory.give_up()
-        }
-
-        fn mend_pins(&mut self) -> Result<Vec<std::path::PathBuf>, dataplane::Error> {
-            self.memory.mend_pins()
-        }
-
-        fn is_ours(&self, program: u32) -> Result<bool, dataplane::Error> {
-            self.memory.is_ours(program)
-        }
-
-        fn adopted(&self) -> bool {
-            self.memory.adopted()
-        }
-
-        fn has_room(&self, slots: u32, ids: u32) -> bool {
-            self.memory.has_room(slots, ids)
-        }
-
-        fn attach(&mut self, request: &Attach) -> Result<Attachment, dataplane::Error> {
-            self.memory.attach(request)
-        }
-
-        fn detach(&mut self, slot: TrunkSlot) -> Result<(), dataplane::Error> {
-            self.memory.detach(slot)
-        }
-
-        fn attachment(&self, slot: TrunkSlot) -> Option<&Attachment> {
-            self.memory.attachment(slot)
-        }
-
-        fn program(&self, slot: TrunkSlot) -> Option<std::os::fd::BorrowedFd<'_>> {
-            self.memory.program(slot)
-        }
-
-        fn counters(&self) -> Result<Counters, dataplane::Error> {
-            self.memory.counters()
-        }
-
-        fn sent_to(&self, network: NetworkId) -> Result<Sent, dataplane::Error> {
-            self.memory.sent_to(network)
-        }
-    }
-
-    #[test]
-    fn a_failed_write_is_tried_again() {
-        let mut desired = Contents::default();
-        desired
-            .locals
-            .insert(router_common::abi::LocalAddress::v4([10, 0, 0, 1]));
-        desired.ports.insert(TrunkSlot::new(0), IfIndex::new(2));
-        let mut keeper = Keeper::default();
-        let mut dataplane = Stubborn {
-            refuse: true,
-            ..Stubborn::default()
-        };
-        let failure = keeper.write(&diff(&keeper.contents, &desired), &mut dataplane);
-        assert_eq!(failure.as_deref(), Some("map LOCALS: full"));
-        assert_eq!(dataplane.memory.contents, keeper.contents);
-        assert_eq!(keeper.contents.ports, desired.ports, "the others are done");
-        dataplane.refuse = false;
-        let missing = diff(&keeper.contents, &desired);
-        assert_eq!(keeper.write(&missing, &mut dataplane), None);
-        assert_eq!(dataplane.memory.contents, desired);
-    }
 }

@@ -8,13 +8,15 @@ use router_common::{
 
 use super::{
     bringup::{ours_in_place, route_spec},
+    handle::needs_device,
     keeper::is_in_place,
     view::{self, Known},
+    xdp::pin_problem,
 };
 use crate::{
     api::model::State,
     config::{Config, Network, PcpPolicy, StaticRoute, Trunk, XdpMode},
-    dataplane::{Attachment, Counters},
+    dataplane::{self, Attachment, Counters},
     netlink::{
         PROTOCOL,
         types::{
@@ -274,9 +276,28 @@ fn every_problem_has_its_mending_command() {
             Some("router-ctl routes add 10.9.0.0/16 via 10.0.0.9"),
         ),
         (
-            |k| k.pin_failure = Some("no space".into()),
-            "XDP would not outlive the daemon: no space",
+            |k| {
+                let full = dataplane::Error::Pins {
+                    path: "/sys/fs/bpf/x".into(),
+                    source: std::io::Error::from_raw_os_error(libc::ENOSPC),
+                };
+                k.pin_failure = Some(pin_problem(&full));
+            },
+            "XDP would not outlive the daemon: /sys/fs/bpf/x: No space left on device (os error 28)",
             Some("restart the daemon (`router-ctl run`)"),
+        ),
+        (
+            |k| {
+                let foreign = dataplane::Error::ForeignPin {
+                    path: "/sys/fs/bpf/x".into(),
+                    why: "is another one".into(),
+                };
+                k.pin_failure = Some(pin_problem(&foreign));
+            },
+            "XDP would not outlive the daemon: /sys/fs/bpf/x is another one",
+            Some(
+                "if nobody needs it: rm /sys/fs/bpf/x; what belongs there is pinned again by itself (`router-ctl explain RC0406`)",
+            ),
         ),
         (
             |k| k.map_failure = Some("map LOCALS: full".into()),
@@ -290,6 +311,47 @@ fn every_problem_has_its_mending_command() {
         let expected = ((*message).to_owned(), help.map(str::to_owned));
         assert_eq!(problems, [expected]);
     }
+}
+
+/// With one reason for all of them, a trunk was told another one's.
+#[test]
+fn each_trunk_that_was_made_anew_has_its_own_reason() {
+    let other = IfIndex::new(3);
+    let mut known = known();
+    let mut config = config();
+    config.trunks.push(Trunk {
+        interface: "eth1".into(),
+        xdp: XdpMode::Native,
+    });
+    known.config = config.into();
+    known.attachments = vec![
+        Some(attachment(IfIndex::new(98), false)),
+        Some(attachment(IfIndex::new(99), false)),
+    ];
+    known.rx_vlan.push(Some(false));
+    known.kernel.tables.links.push(Link {
+        promiscuous: true,
+        ..link(other, "eth1")
+    });
+    known.attach_failures = [("eth0", "no queues"), ("eth1", "no memory")]
+        .map(|(trunk, why)| (trunk.to_owned(), why.to_owned()))
+        .into();
+    let told = |known: &Known| -> Vec<String> {
+        let problems = known.health().problems.into_iter();
+        problems.map(|problem| problem.message).collect()
+    };
+    let anew = "was made anew, and XDP is not attached to it:";
+    assert_eq!(
+        told(&known),
+        [
+            format!("trunk eth0 {anew} no queues"),
+            format!("trunk eth1 {anew} no memory"),
+        ]
+    );
+    // The one that comes back does not take the other's with it.
+    known.attach_failures.remove("eth0");
+    known.attachments[0] = Some(attachment(TRUNK, false));
+    assert_eq!(told(&known), [format!("trunk eth1 {anew} no memory")]);
 }
 
 /// Per-interface forwarding is what the kernel asks; and of a peer that cannot
@@ -589,6 +651,23 @@ fn static_routes_find_their_device_by_their_next_hop() {
         device("none").unwrap_err().code,
         crate::codes::DEVICE_UNKNOWN
     );
+}
+
+/// The kernel's words for it are no help.
+#[test]
+fn a_link_local_next_hop_needs_its_network() {
+    let mut route = StaticRoute {
+        to: "fd50::/64".parse().unwrap(),
+        via: Some("fe80::1".parse().unwrap()),
+        network: None,
+        metric: None,
+        src: None,
+    };
+    let refused = needs_device(&route).unwrap_err();
+    assert_eq!(refused.code, crate::codes::NEXT_HOP_INVALID);
+    assert_eq!(refused.help.as_deref(), Some("say on which: dev NETWORK"));
+    route.network = Some("lan".into());
+    needs_device(&route).unwrap();
 }
 
 /// Routes of others are theirs to change, whatever the kernel would let us do.

@@ -55,7 +55,7 @@ pub(super) struct Known {
     /// How it follows the kernel.
     pub(super) following: Following,
     /// What is not pinned any more and cannot be pinned again.
-    pub(super) pin_failure: Option<String>,
+    pub(super) pin_failure: Option<Problem>,
     /// By trunk: why XDP could not be attached to it when it was made anew.
     pub(super) attach_failures: BTreeMap<String, String>,
     /// Bring-up is finished.

@@ -9,7 +9,10 @@ use tracing::{info, warn};
 
 use super::{attach, bringup, engine::Engine};
 use crate::{
+    api::model::Problem,
+    codes,
     config::{Trunk, XdpMode},
+    dataplane,
     error::Error,
     netlink::types::Link,
 };
@@ -17,8 +20,8 @@ use crate::{
 /// What looking after found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Care {
-    /// The pins that could not be made again, in words.
-    pub(super) pin_failure: Option<String>,
+    /// Why not everything is pinned.
+    pub(super) pin_failure: Option<Problem>,
     /// By trunk: why it could not be attached to when it was made anew.
     pub(super) attach_failures: BTreeMap<String, String>,
 }
@@ -48,11 +51,11 @@ impl Engine {
                 }
                 None
             }
-            Some(Err(error)) => Some(error.to_string()),
+            Some(Err(error)) => Some(pin_problem(&error)),
         };
         let changed = failure != self.care.pin_failure;
         if changed && let Some(failure) = &failure {
-            warn!(%failure, "cannot pin what has lost its pin");
+            warn!("{}", failure.message);
         }
         self.care.pin_failure = failure;
         changed
@@ -100,5 +103,21 @@ impl Engine {
         bringup::prepare_trunk(trunk, &tables, &mut self.host).await?;
         let shared = Arc::clone(&self.shared);
         attach::attach_trunk(slot, trunk, &link, &shared, &mut self.host, false).await
+    }
+}
+
+/// What is not ours is told and left alone, as at a start.
+pub(super) fn pin_problem(error: &dataplane::Error) -> Problem {
+    let help = match error {
+        dataplane::Error::ForeignPin { path, .. } => format!(
+            "if nobody needs it: rm {}; what belongs there is pinned again by itself (`router-ctl explain {}`)",
+            path.display(),
+            codes::FOREIGN_PIN
+        ),
+        _ => "restart the daemon (`router-ctl run`)".to_owned(),
+    };
+    Problem {
+        message: format!("XDP would not outlive the daemon: {error}"),
+        help: Some(help),
     }
 }

@@ -218,7 +218,7 @@ impl Dataplane for XdpDataplane {
     }
 
     fn settle(&mut self) -> Result<(), Error> {
-        self.folder = self.layout.pins.settle()?;
+        self.folder = self.layout.pins.settle(&self.folder)?;
         self.adopted = true;
         Ok(())
     }
@@ -233,9 +233,11 @@ impl Dataplane for XdpDataplane {
 
     fn mend_pins(&mut self) -> Result<Vec<PathBuf>, Error> {
         let missing = |path: &Path| !path.exists();
-        let lost_map = |name: &str| missing(&self.folder.join(name));
         let lost_link = |trunk: &Trunk| trunk.pin().is_some_and(missing);
-        let folders = if self.pinned.keys().any(|name| lost_map(name))
+        let folders = if self
+            .pinned
+            .keys()
+            .any(|name| missing(&self.folder.join(name)))
             || self.trunks.values().any(lost_link)
         {
             let made = self.layout.pins.provide();
@@ -247,12 +249,11 @@ impl Dataplane for XdpDataplane {
         let mut mended = Vec::new();
         for (name, map) in &self.pinned {
             let path = self.folder.join(name);
-            if missing(&path) {
-                match sys::pin(map.as_fd(), &path) {
-                    Ok(()) => mended.push(path),
-                    Err(error) => {
-                        failure.get_or_insert_with(|| pins::failed(&path, error));
-                    }
+            match pins::mend(map.as_fd(), &path) {
+                Ok(false) => {}
+                Ok(true) => mended.push(path),
+                Err(error) => {
+                    failure.get_or_insert(error);
                 }
             }
         }

@@ -17,7 +17,7 @@
 use std::{
     fs, io,
     os::{
-        fd::AsFd as _,
+        fd::{AsFd as _, BorrowedFd},
         unix::fs::{DirBuilderExt as _, MetadataExt as _},
     },
     path::{Path, PathBuf},
@@ -137,22 +137,21 @@ impl PinDir {
         Ok(new)
     }
 
-    /// Puts the new maps in the place of all others.
+    /// Puts the maps in `used` in the place of all others. New ones that were
+    /// begun and not finished are not those.
     ///
     /// # Errors
     /// If something cannot be removed or renamed: [`PinDir::provide`] goes on
     /// there.
-    pub fn settle(&self) -> Result<PathBuf, Error> {
-        let (maps, new) = (self.maps(), self.new_maps());
-        let fresh = new.exists();
+    pub fn settle(&self, used: &Path) -> Result<PathBuf, Error> {
+        let maps = self.maps();
         for folder in self.folders()? {
-            let stays = if fresh { folder == new } else { folder == maps };
-            if !stays {
+            if folder != *used {
                 remove_folder(&folder)?;
             }
         }
-        if fresh {
-            rename(&new, &maps)?;
+        if *used != *maps && used.exists() {
+            rename(used, &maps)?;
         }
         Ok(maps)
     }
@@ -258,6 +257,47 @@ pub(super) fn discard_link(path: &Path) -> Result<(), Error> {
         Err(_) => {}
     }
     fs::remove_file(path).map_err(|source| failed(path, source))
+}
+
+/// Pins `object` at `path` where nothing is; whether that was so.
+///
+/// # Errors
+/// If something else is there, or it cannot be pinned.
+pub(super) fn mend(object: BorrowedFd<'_>, path: &Path) -> Result<bool, Error> {
+    if is_pinned(object, path)? {
+        return Ok(false);
+    }
+    sys::pin(object, path).map_err(|error| failed(path, error))?;
+    Ok(true)
+}
+
+/// Whether `object` is pinned at `path`; `false`: nothing is.
+///
+/// # Errors
+/// If something else is: it is not ours to remove.
+fn is_pinned(object: BorrowedFd<'_>, path: &Path) -> Result<bool, Error> {
+    let foreign = |why: String| Error::ForeignPin {
+        path: path.to_owned(),
+        why,
+    };
+    let there = match sys::open_pin(path) {
+        Ok(there) => there,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(foreign(format!("cannot be opened: {error}"))),
+    };
+    let identity = |object| sys::identity(object).map_err(|error| failed(path, error));
+    let (own, other) = (identity(object)?, identity(there.as_fd())?);
+    if own == other {
+        return Ok(true);
+    }
+    Err(foreign(if own.0 == other.0 {
+        format!(
+            "is not the one that was pinned: its id is {}, not {}",
+            other.1, own.1
+        )
+    } else {
+        "is not of the kind that was pinned".to_owned()
+    }))
 }
 
 /// For its owner only: who can write a map decides where packets go.
@@ -434,12 +474,16 @@ mod tests {
         assert_eq!(pins.predecessor().unwrap(), Some(pins.maps()));
         let new = pins.begin().unwrap();
         fs::write(new.join("NEW"), "").unwrap();
-        assert_eq!(pins.settle().unwrap(), pins.maps());
+        assert_eq!(pins.settle(&new).unwrap(), pins.maps());
         assert!(pins.maps().join("NEW").exists());
         assert!(!other_abi.exists() && !new.exists());
         // Settled already.
-        pins.settle().unwrap();
+        pins.settle(&pins.maps()).unwrap();
         assert!(pins.maps().join("NEW").exists());
+        // Others that were begun, and are used by nobody.
+        make(&pins.new_maps(), "HALF");
+        pins.settle(&pins.maps()).unwrap();
+        assert!(pins.maps().join("NEW").exists() && !new.exists());
         // Given up, they leave no trace.
         pins.begin().unwrap();
         pins.give_up().unwrap();

@@ -182,14 +182,10 @@ impl Trunk {
         let Some(held) = &mut self.held else {
             return Ok(None);
         };
-        if held.pin.exists() {
-            held.attachment.pinned = true;
-            return Ok(None);
-        }
         held.attachment.pinned = false;
-        sys::pin(held.link.as_fd(), &held.pin).map_err(|error| pins::failed(&held.pin, error))?;
+        let mended = pins::mend(held.link.as_fd(), &held.pin)?;
         held.attachment.pinned = true;
-        Ok(Some(held.pin.clone()))
+        Ok(mended.then(|| held.pin.clone()))
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     fs, io,
     mem::size_of,
     os::{
-        fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+        fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
         unix::ffi::OsStrExt as _,
     },
     path::Path,
@@ -66,6 +66,14 @@ struct XdpLinkInfo {
     end: u32,
 }
 
+/// What `struct bpf_map_info`, `bpf_prog_info` and `bpf_link_info` begin with.
+#[repr(C)]
+#[derive(Default)]
+struct AnyInfo {
+    kind: u32,
+    id: u32,
+}
+
 /// The device that an XDP link is attached to; 0: it has gone.
 ///
 /// # Errors
@@ -122,7 +130,27 @@ pub fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
 /// # Errors
 /// If nothing is, or it is no file of a bpffs.
 pub fn pin_kind(path: &Path) -> io::Result<PinKind> {
-    let fd = open_pin(path)?;
+    kind_of(open_pin(path)?.as_fd())
+}
+
+/// What an object is, and the number that no other one of its kind has meanwhile.
+///
+/// # Errors
+/// If it is none of the kernel's BPF objects.
+pub fn identity(object: BorrowedFd<'_>) -> io::Result<(PinKind, u32)> {
+    let mut info = AnyInfo::default();
+    let attributes = GetInfo {
+        bpf_fd: number_of(object)?,
+        info_len: u32::try_from(size_of::<AnyInfo>()).unwrap_or_default(),
+        info: (&raw mut info).expose_provenance() as u64,
+    };
+    // SAFETY: the kernel reads a whole GetInfo and writes at most `info_len`
+    // bytes, integers only, to `info`. Both live through the call.
+    unsafe { bpf(OBJ_GET_INFO_BY_FD, &attributes) }?;
+    Ok((kind_of(object)?, info.id))
+}
+
+fn kind_of(fd: BorrowedFd<'_>) -> io::Result<PinKind> {
     // The kernel says it in the name of the descriptor's anonymous inode.
     let name = fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
     Ok(match name.to_str() {
@@ -185,8 +213,6 @@ unsafe fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<libc::c_int
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd as _;
-
     use super::*;
 
     #[test]
@@ -200,6 +226,7 @@ mod tests {
         assert!(detach_link(open.as_fd()).is_err());
         assert!(open_link(u32::MAX).is_err());
         assert!(xdp_link_device(open.as_fd()).is_err());
+        assert!(identity(open.as_fd()).is_err());
         assert!(pin(open.as_fd(), &dir.path().join("pin")).is_err());
     }
 }

@@ -91,6 +91,20 @@ fn routes_in_words() {
     assert_snapshot!(text_of(&read("10.9.0.0/16", None, true).unwrap_err()));
 }
 
+/// The kernel says "Device needs to be specified", or less.
+#[test]
+fn a_link_local_next_hop_needs_its_network() {
+    let read = |words: &str, way| {
+        let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+        StaticRoute::from_words("routes add", &words, None, way)
+    };
+    let bare = "fd50::/64 via fe80::1";
+    assert_snapshot!(text_of(&read(bare, true).unwrap_err()));
+    read(&format!("{bare} dev lan"), true).unwrap();
+    // What is deleted is found by its prefix.
+    read(bare, false).unwrap();
+}
+
 #[test]
 fn files() {
     let dir = tempfile::tempdir().unwrap();

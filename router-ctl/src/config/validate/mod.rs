@@ -23,7 +23,7 @@ use super::{
 };
 use crate::codes;
 
-pub(super) use routes::{METRIC, no_way, route};
+pub(super) use routes::{METRIC, no_way, route, without_network};
 
 /// What is sound of `file`; it is all of it if nothing went to `wrong`.
 pub(super) fn validate(file: &File, wrong: &mut Diagnostics) -> Config {

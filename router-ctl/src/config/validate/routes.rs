@@ -68,6 +68,27 @@ pub(in crate::config) fn no_way(entry: &file::Route) -> super::Diagnostic {
         .help("say where to: via IP; or which network it is on: `network` (on the command line: dev NETWORK)")
 }
 
+/// What is wrong with a link-local next hop that may be on any network.
+pub(in crate::config) fn without_network(
+    entry: &file::Route,
+    route: &StaticRoute,
+) -> Option<super::Diagnostic> {
+    let via = route.via.filter(|via| is_link_local(*via))?;
+    let word = entry.via.as_ref()?;
+    entry.network.is_none().then(|| {
+        Draft::new(
+            codes::NEXT_HOP_INVALID,
+            format!("`via` {via} is link-local: it exists on every network"),
+        )
+        .at(word.span(), "on which one?")
+        .help("say on which: `network` (on the command line: dev NETWORK)")
+    })
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
+}
+
 /// A route by itself: addresses, families, ranges. `v6`: what `default` means
 /// where no address tells.
 pub(in crate::config) fn route(
@@ -242,19 +263,8 @@ impl Checker<'_> {
             );
             return;
         }
-        if let IpAddr::V6(v6) = via
-            && v6.is_unicast_link_local()
-        {
-            if entry.network.is_none() {
-                wrong.push(
-                    Draft::new(
-                        codes::NEXT_HOP_INVALID,
-                        format!("`via` {via} is link-local: it exists on every network"),
-                    )
-                    .at(word.span(), "on which one?")
-                    .help("give the route its network too"),
-                );
-            }
+        if is_link_local(via) {
+            wrong.extend(without_network(entry, route));
             return;
         }
         // An uplink keeps the addresses it has: only the kernel knows them.
