@@ -12,6 +12,7 @@
 //! [`prog::Network`](crate::prog::Network).
 
 pub mod a_l2_vlan;
+pub mod a_priorities;
 pub mod b_ipv4;
 pub mod c_ipv6;
 pub mod disagreements;
@@ -45,6 +46,12 @@ pub trait Stage: Sized {
 
     /// [`Stage::change_ingress`] for `EGRESS`.
     fn change_egress(&mut self, network: Network, change: impl FnOnce(&mut Egress));
+
+    /// Gives a network's VLAN device this egress-qos-map: the PCP by priority.
+    fn egress_map(&mut self, network: Network, pcp: [u8; 16]);
+
+    /// Gives a network's VLAN device this ingress-qos-map: the priority by PCP.
+    fn ingress_map(&mut self, network: Network, priority: [u32; 8]);
 
     /// Where there is no daemon, fills `LOCALS` as the daemon would.
     fn sync_locals(&mut self);

@@ -79,8 +79,17 @@ const B: &[Case] = &[
         "TTL 1: time exceeded from the ingress network's gateway",
     ),
     mended(27, "TTL 0", "the kernel answers it as it answers TTL 1"),
-    case(28, "checksum 0x0000, and outputs around 0xffff and 0x0000"),
-    case(29, "incremental update equals full recomputation"),
+    case(
+        28,
+        "checksum 0x0000, and outputs around 0xffff and 0x0000; exhaustive: every identification \
+         (65,536, so every checksum) at TTL 2, 64 and 255 on the wire (in VMs every 61st), at TTL \
+         2, 3, 64, 128 and 255 by the program (in VMs 2 and 255)",
+    ),
+    case(
+        29,
+        "incremental update equals full recomputation; exhaustive: every identification under \
+         every TTL (2 to 255) in plain memory",
+    ),
     case(31, "bad checksum"),
     case(32, "version not 4"),
     case(33, "IHL below 5"),

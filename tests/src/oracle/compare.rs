@@ -441,10 +441,7 @@ mod tests {
 
     #[test]
     fn invariants_are_seen() {
-        let world = World {
-            kind: Kind::Tagged,
-            mtu: 1500,
-        };
+        let world = World::new(Kind::Tagged, 1500);
         let (sent, routed) = routed();
         let sent = sent.bytes();
         let wrong = |frame: &Frame| invariants(world, &sent, &seen(&[(0, frame)]));

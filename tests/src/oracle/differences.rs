@@ -1,5 +1,9 @@
 //! What may differ between the arms, and why: the one list. Every other
 //! difference is a bug.
+//!
+//! The leg among equal ECMP legs, of which design.md thinks, is not on the list:
+//! the kernel keys its hash by a secret of the machine (`fib_multipath_hash`),
+//! which the two namespaces share, and XDP repeats the choice or passes up.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -18,8 +22,6 @@ pub enum Difference {
     Order,
     /// Questions that the router asks of its own accord.
     Questions,
-    /// The leg among equal ECMP legs.
-    Leg,
 }
 
 impl Difference {
@@ -41,10 +43,6 @@ impl Difference {
             Self::Questions => {
                 "who asks for a neighbour, and when, is the neighbour tables' matter"
             }
-            Self::Leg => {
-                "the choice among equal legs is keyed by a secret of each network namespace; \
-                 shares and stickiness are compared"
-            }
         }
     }
 }
@@ -58,7 +56,6 @@ impl fmt::Display for Difference {
             Self::ErrorLimit => "errors kept back",
             Self::Order => "order",
             Self::Questions => "the router's own questions",
-            Self::Leg => "the leg among equal ones",
         })
     }
 }

@@ -213,7 +213,7 @@ mod tests {
     };
 
     fn world(kind: Kind) -> World {
-        World { kind, mtu: 1500 }
+        World::new(kind, 1500)
     }
 
     const ROUTER: Mac = [0x00, 0x11, 0x22, 0x33, 0x44, 0x55];

@@ -35,8 +35,8 @@ impl Baseline {
     }
 
     /// Whether such a sysctl was written.
-    pub(super) fn has(&self, part: &str) -> bool {
-        self.sysctls.iter().any(|(key, _)| key.contains(part))
+    pub(super) fn any(&self, such: impl Fn(&str) -> bool) -> bool {
+        self.sysctls.iter().any(|(key, _)| such(key))
     }
 
     /// Undoes rules, routes, next hops, addresses, neighbours, links, sysctls.

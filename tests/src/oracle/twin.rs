@@ -54,6 +54,8 @@ pub struct Twin {
     unannounced: bool,
     stats: Stats,
     baseline: Baseline,
+    /// VLAN devices were given qos maps.
+    mapped: bool,
     /// Rows that will go in together.
     waiting: Vec<Row>,
     rows: usize,
@@ -71,8 +73,24 @@ impl Twin {
     /// When anything but permission is missing.
     #[must_use]
     pub fn or_skip(test: &str, mtu: u16) -> Option<Self> {
+        Self::or_skip_in(test, |kind| World::new(kind, mtu))
+    }
+
+    /// [`Twin::or_skip`], with these VIDs for A, B and C.
+    ///
+    /// # Panics
+    /// As there.
+    #[must_use]
+    pub fn with_vids_or_skip(test: &str, mtu: u16, vids: [u16; 3]) -> Option<Self> {
+        Self::or_skip_in(test, |kind| World {
+            vids,
+            ..World::new(kind, mtu)
+        })
+    }
+
+    fn or_skip_in(test: &str, world: impl FnOnce(Kind) -> World) -> Option<Self> {
         drop(netns::private_or_skip(test)?);
-        let twin = Self::build(test, mtu);
+        let twin = Self::build_in(test, world);
         Some(twin.unwrap_or_else(|e| panic!("{test}: cannot build the twins: {e:#}")))
     }
 
@@ -81,12 +99,16 @@ impl Twin {
     /// # Errors
     /// The kernel's and the daemon's.
     pub fn build(test: &str, mtu: u16) -> Result<Self> {
+        Self::build_in(test, |kind| World::new(kind, mtu))
+    }
+
+    fn build_in(test: &str, world: impl FnOnce(Kind) -> World) -> Result<Self> {
         let kind = if lab::kernel_has_vlans()? {
             Kind::Tagged
         } else {
             Kind::Untagged
         };
-        let world = World { kind, mtu };
+        let world = world(kind);
         let on = Arm::build(world, true).context("with XDP")?;
         let off = Arm::build(world, false).context("without XDP")?;
         // Not earlier: daemons may use all CPUs.
@@ -94,6 +116,7 @@ impl Twin {
         Ok(Self {
             stats: on.stats()?,
             baseline: Baseline::default(),
+            mapped: false,
             on,
             off,
             world,
@@ -137,8 +160,15 @@ impl Twin {
     /// Where the kernel refuses.
     pub fn reset(&mut self) {
         self.flush();
+        if std::mem::take(&mut self.mapped) {
+            for network in Network::ALL {
+                self.egress_map(network, [0; 16]);
+                self.ingress_map(network, [0; 8]);
+            }
+            self.mapped = false;
+        }
         let baseline = std::mem::take(&mut self.baseline);
-        self.unannounced |= baseline.has("multipath");
+        self.unannounced |= baseline.any(unannounced_key);
         for arm in [&self.on, &self.off] {
             baseline
                 .restore(arm, self.world)
@@ -394,7 +424,11 @@ impl Twin {
         let Expect::Forward { to, via, tag, .. } = row.expect else {
             return None;
         };
-        let tag = self.world.tag(to).and(tag);
+        let tag = self
+            .world
+            .tag(to)
+            .and(tag)
+            .map(|tag| self.world.tag_here(tag));
         let frame = match &row.becomes {
             Some(becomes) => becomes.clone().tags(tag.as_slice()),
             None => {
@@ -512,6 +546,11 @@ impl Twin {
     }
 }
 
+/// Sysctls of which the kernel says nothing.
+fn unannounced_key(key: &str) -> bool {
+    key.contains("multipath") || key.contains("update_priority")
+}
+
 /// The daemon looks once a second.
 fn unannounced() -> std::time::Duration {
     std::time::Duration::from_millis(if lab::slow() { 3000 } else { 1300 })
@@ -563,7 +602,7 @@ impl Stage for Twin {
                 .sysctl(key, value)
                 .unwrap_or_else(|e| panic!("{e:?}"));
         }
-        self.unannounced |= key.contains("multipath");
+        self.unannounced |= unannounced_key(key);
         self.unsettled = true;
     }
 
@@ -572,6 +611,32 @@ impl Stage for Twin {
 
     /// The daemon's matter.
     fn change_egress(&mut self, _: Network, _: impl FnOnce(&mut Egress)) {}
+
+    /// Of the VLAN device; the daemon reads it. Where there is none, no frame has a
+    /// priority.
+    fn egress_map(&mut self, network: Network, pcp: [u8; 16]) {
+        if self.world.tag(network).is_some() {
+            let map = pcp.iter().enumerate();
+            let map = map.fold(String::new(), |text, (priority, pcp)| {
+                format!("{text} {priority}:{pcp}")
+            });
+            let device = network.device();
+            self.ip(&format!("link set {device} type vlan egress-qos-map{map}"));
+            self.mapped = true;
+        }
+    }
+
+    fn ingress_map(&mut self, network: Network, priority: [u32; 8]) {
+        if self.world.tag(network).is_some() {
+            let map = priority.iter().enumerate();
+            let map = map.fold(String::new(), |text, (pcp, priority)| {
+                format!("{text} {pcp}:{priority}")
+            });
+            let device = network.device();
+            self.ip(&format!("link set {device} type vlan ingress-qos-map{map}"));
+            self.mapped = true;
+        }
+    }
 
     /// The daemon's matter.
     fn sync_locals(&mut self) {}

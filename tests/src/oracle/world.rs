@@ -39,6 +39,9 @@ pub struct World {
     pub kind: Kind,
     /// MTU of every trunk. The wires' ends take more.
     pub mtu: u16,
+    /// VIDs of A, B and C; the tables write their own, which are put in their
+    /// place.
+    pub vids: [u16; 3],
 }
 
 /// Hosts in each network: last byte of the IPv4 address, last group of the IPv6
@@ -47,6 +50,13 @@ const HOST: (u8, u16) = (10, 0x10);
 const ROUTER: (u8, u16) = (9, 9);
 
 impl World {
+    /// With the VIDs of the tables.
+    #[must_use]
+    pub const fn new(kind: Kind, mtu: u16) -> Self {
+        let vids = [Network::A.vid(), Network::B.vid(), Network::C.vid()];
+        Self { kind, mtu, vids }
+    }
+
     /// Number of wires.
     #[must_use]
     pub const fn wires(self) -> usize {
@@ -77,9 +87,25 @@ impl World {
     /// The tag of a network's frames.
     #[must_use]
     pub const fn tag(self, network: Network) -> Option<Tag> {
-        match self.kind {
-            Kind::Tagged => network.tag(),
-            Kind::Untagged => None,
+        let [a, b, c] = self.vids;
+        match (self.kind, network) {
+            (Kind::Untagged, _) | (_, Network::N | Network::U) => None,
+            (Kind::Tagged, Network::A) => Some(Tag::dot1q(a)),
+            (Kind::Tagged, Network::B) => Some(Tag::dot1q(b)),
+            (Kind::Tagged, Network::C) => Some(Tag::dot1q(c)),
+        }
+    }
+
+    /// A tag of the tables as it is here: of one of their networks, with the VID
+    /// that it has in this world.
+    #[must_use]
+    pub fn tag_here(self, tag: Tag) -> Tag {
+        let of_tables = |network: &Network| network.tag().is_some_and(|own| own.vid == tag.vid);
+        let network = Network::ALL.into_iter().find(of_tables);
+        let here = network.and_then(|network| self.tag(network));
+        Tag {
+            vid: here.map_or(tag.vid, |here| here.vid),
+            ..tag
         }
     }
 
@@ -97,7 +123,14 @@ impl World {
     #[must_use]
     pub fn on_wire(self, network: Network, frame: &Frame) -> Option<Frame> {
         match self.kind {
-            Kind::Tagged => Some(frame.clone()),
+            Kind::Tagged => {
+                let tags: Vec<_> = frame
+                    .tag_list()
+                    .iter()
+                    .map(|tag| self.tag_here(*tag))
+                    .collect();
+                Some(frame.clone().tags(&tags))
+            }
             Kind::Untagged if frame.tag_list() == network.tag().as_slice() => {
                 Some(frame.clone().without_tags())
             }
@@ -214,5 +247,39 @@ impl World {
     fn network_of_device(self, device: &str) -> Network {
         let found = Network::ALL.into_iter().find(|n| n.device() == device);
         found.unwrap_or(Network::A)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Network::{A, B, N};
+
+    #[test]
+    fn frames_have_the_vids_of_their_world() {
+        let usual = World::new(Kind::Tagged, 1500);
+        let other = World {
+            vids: [1, 4094, 7],
+            ..usual
+        };
+        for (world, vid_a, vid_b) in [(usual, 100, 200), (other, 1, 4094)] {
+            let sent = A.v4_to(B).priority(5, true);
+            let here = world.on_wire(A, &sent).expect("a frame");
+            let expected = Tag::dot1q(vid_a).priority(5, true);
+            assert_eq!(here.tag_list(), [expected]);
+            assert_eq!(world.vids(0), [vid_a, vid_b, 0]);
+            assert!(world.config(true).contains(&format!("vlan = {vid_b}\n")));
+            assert!(
+                world
+                    .devices("w")
+                    .contains(&format!("type vlan id {vid_b}\n"))
+            );
+            // What is no network's stays.
+            assert_eq!(world.tag_here(Tag::dot1q(999)), Tag::dot1q(999));
+            assert_eq!(world.tag(N), None);
+        }
+        let untagged = World::new(Kind::Untagged, 1500);
+        let here = untagged.on_wire(A, &A.v4_to(B)).expect("a frame");
+        assert_eq!(here.tag_list(), []);
     }
 }

@@ -30,6 +30,18 @@ impl Stage for Scene {
         Self::change_egress(self, network, change);
     }
 
+    fn egress_map(&mut self, network: Network, pcp: [u8; 16]) {
+        Self::change_egress(self, network, |entry| entry.pcp = pcp);
+    }
+
+    fn ingress_map(&mut self, network: Network, priority: [u32; 8]) {
+        let held = priority.map(|priority| match u8::try_from(priority) {
+            Ok(held @ 0..=15) => held,
+            _ => Ingress::PRIORITY_UNMAPPED,
+        });
+        Self::change_ingress(self, network, |entry| entry.priority = held);
+    }
+
     fn sync_locals(&mut self) {
         Self::sync_locals(self);
     }

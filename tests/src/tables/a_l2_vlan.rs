@@ -47,6 +47,23 @@ pub fn networks_reach_each_other<S: Stage>(scene: &mut S) {
     scene.check(every_pair());
 }
 
+/// 2: between any two networks that are not both untagged, whatever VIDs they have
+/// on this stage.
+pub fn every_vid<S: Stage>(scene: &mut S) {
+    for from in [A, B, N, C, U] {
+        for to in [A, B, N, C, U] {
+            if from == to || (from.vid(), to.vid()) == (0, 0) {
+                continue;
+            }
+            let what = format!("{from:?} to {to:?}");
+            scene.check([
+                row(2, what.clone(), from.v4_to(to), forward(from, to)),
+                row(2, what, from.v6_to(to), forward(from, to)),
+            ]);
+        }
+    }
+}
+
 /// Priority tags.
 pub fn priority_tags<S: Stage>(scene: &mut S) {
     for pcp in 0..8 {

@@ -2,6 +2,7 @@
 //! real daemon.
 
 mod changes;
+mod checksums;
 mod fib;
 mod mtu;
 mod slow_path;
@@ -13,9 +14,9 @@ use std::{
 };
 
 use router_tests::{
-    netns,
+    lab, netns,
     oracle::{Twin, report},
-    tables::{Table, a_l2_vlan, b_ipv4, c_ipv6, disagreements, e_mtu, f_fib},
+    tables::{Table, a_l2_vlan, a_priorities, b_ipv4, c_ipv6, disagreements, e_mtu, f_fib},
 };
 
 /// One pair of twins at a time: there are two CPUs.
@@ -39,6 +40,7 @@ const PLAIN: &[(&str, Table<Twin>)] = &[
     ("matched_by_vid_alone", a_l2_vlan::matched_by_vid_alone),
     ("ipv4::time_to_live", b_ipv4::time_to_live),
     ("ipv4::checksum_corners", b_ipv4::checksum_corners),
+    ("every_identification", checksums::every_identification),
     ("ipv4::broken_headers", b_ipv4::broken_headers),
     ("ipv4::trailers", b_ipv4::trailers),
     ("ipv4::options_and_fragments", b_ipv4::options_and_fragments),
@@ -120,6 +122,54 @@ fn plain_tables() {
 #[test]
 fn changing_tables() {
     play("changing_tables", CHANGING);
+}
+
+/// Whether there are 802.1Q sub-interfaces, which this test is about; a SKIP line
+/// where there are none.
+fn has_vlans_or_skip(test: &str) -> bool {
+    if netns::private_or_skip(test).is_none() {
+        return false;
+    }
+    let has = lab::kernel_has_vlans().expect("a namespace");
+    if !has {
+        println!("SKIP {test}: this kernel has no 802.1Q");
+    }
+    has
+}
+
+/// Tables about what the kernel's VLAN devices write.
+const PRIORITIES: &[(&str, Table<Twin>)] = &[
+    ("ipv4_from_tos", a_priorities::ipv4_from_tos),
+    (
+        "ipv6_from_the_ingress_map",
+        a_priorities::ipv6_from_the_ingress_map,
+    ),
+    ("no_map_holds_it", a_priorities::no_map_holds_it),
+    ("ipv4_may_keep_its_own", a_priorities::ipv4_may_keep_its_own),
+];
+
+/// 10, 9: only with 802.1Q.
+#[test]
+fn priority_maps() {
+    if has_vlans_or_skip("priority_maps") {
+        play("priority_maps", PRIORITIES);
+    }
+}
+
+/// 2: only with 802.1Q. The VIDs of `prog_a_l2_vlan`, on the networks A, B and C.
+#[test]
+fn nine_vids() {
+    if !has_vlans_or_skip("nine_vids") {
+        return;
+    }
+    let _guard = one_at_a_time();
+    for vids in [[1, 2, 10], [50, 100, 1000], [2000, 4000, 4094]] {
+        let Some(mut twin) = Twin::with_vids_or_skip("nine_vids", 1500, vids) else {
+            return;
+        };
+        twin.play("every_pair", a_l2_vlan::every_vid);
+        twin.finish();
+    }
 }
 
 /// 95: only where the kernel has VRFs, which is in virtual machines.

@@ -35,6 +35,11 @@ const EXPECTED: &[Expected] = &[
         stages: &["net"],
         tests: &["vrf"],
     },
+    Expected {
+        reason: "this kernel has no 802.1Q",
+        stages: &["net"],
+        tests: &["priority_maps", "nine_vids"],
+    },
     // A rust-src without the clippy that belongs to it.
     Expected {
         reason: "the rustc that compiles eBPF objects has no clippy",
@@ -114,6 +119,10 @@ mod tests {
         let vrf = "this kernel has no vrf, or this user may not make one";
         assert!(is_expected("net", "vrf", vrf));
         assert!(!is_expected("Linux 6.12", "vrf", vrf));
+        let vlans = "this kernel has no 802.1Q";
+        assert!(is_expected("net", "nine_vids", vlans));
+        assert!(!is_expected("Linux 6.12", "nine_vids", vlans));
+        assert!(!is_expected("net", "plain_tables", vlans));
         let old = "this kernel is older than 6.17";
         assert!(!is_expected("Linux 6.1", "any", old));
         assert!(!is_expected("host", "ipv6_force_forwarding", old));
