@@ -73,6 +73,34 @@ impl Capture {
         mut each: impl FnMut(Frame) + Send + 'static,
     ) -> Result<Self> {
         let socket = netns.run(|| open(interface))?;
+        Self::begin(netns, interface, socket, move |frame, outgoing| {
+            // A sender that had looked at the socket before it ignored what goes
+            // out may queue its frame afterwards.
+            if !outgoing {
+                each(frame);
+            }
+        })
+    }
+
+    /// [`Capture::start`], with what goes out: `each` is told whether a frame does.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_both_ways(
+        netns: &Netns,
+        interface: &str,
+        each: impl FnMut(Frame, bool) + Send + 'static,
+    ) -> Result<Self> {
+        let socket = netns.run(|| open_both_ways(interface))?;
+        Self::begin(netns, interface, socket, each)
+    }
+
+    fn begin(
+        netns: &Netns,
+        interface: &str,
+        socket: OwnedFd,
+        mut each: impl FnMut(Frame, bool) + Send + 'static,
+    ) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let reader = thread::Builder::new()
@@ -140,12 +168,9 @@ fn socket(interface: &str) -> Result<OwnedFd> {
 
 /// A packet socket that has seen nothing yet, with room for a burst.
 pub(crate) fn open(interface: &str) -> Result<OwnedFd> {
-    let socket = socket(interface)?;
-    setsockopt(&socket, sockopt::RcvBufForce, &BUFFER)
-        .context("cannot enlarge a socket's buffer")?;
-    for option in [PacketOption::Auxdata, PacketOption::IgnoreOutgoing] {
-        sys::enable(&socket, option).with_context(|| format!("cannot set {option:?}"))?;
-    }
+    let socket = open_both_ways(interface)?;
+    let option = PacketOption::IgnoreOutgoing;
+    sys::enable(&socket, option).with_context(|| format!("cannot set {option:?}"))?;
     // What came between bind and IgnoreOutgoing may have been outgoing.
     let mut buffer = vec![0; FRAME];
     while receive(&socket, &mut buffer)?.is_some() {}
@@ -153,15 +178,24 @@ pub(crate) fn open(interface: &str) -> Result<OwnedFd> {
     Ok(socket)
 }
 
+fn open_both_ways(interface: &str) -> Result<OwnedFd> {
+    let socket = socket(interface)?;
+    setsockopt(&socket, sockopt::RcvBufForce, &BUFFER)
+        .context("cannot enlarge a socket's buffer")?;
+    let option = PacketOption::Auxdata;
+    sys::enable(&socket, option).with_context(|| format!("cannot set {option:?}"))?;
+    Ok(socket)
+}
+
 /// Reads until told to stop, then what is left; returns how many were lost.
-fn read(socket: &OwnedFd, stop: &AtomicBool, each: &mut dyn FnMut(Frame)) -> Result<u32> {
+fn read(socket: &OwnedFd, stop: &AtomicBool, each: &mut dyn FnMut(Frame, bool)) -> Result<u32> {
     let mut buffer = vec![0; FRAME];
     let mut drops = 0;
     loop {
         // Read before the queue is: what came before the stop is delivered.
         let stopping = stop.load(Ordering::Relaxed);
-        while let Some(frame) = receive(socket, &mut buffer)? {
-            each(frame);
+        while let Some((frame, outgoing)) = receive_any(socket, &mut buffer)? {
+            each(frame, outgoing);
         }
         drops += sys::statistics(socket)?.drops;
         if stopping {

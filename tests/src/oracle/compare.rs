@@ -261,8 +261,10 @@ pub fn was_forwarded(input: &[u8], seen: &Seen) -> bool {
             .any(|(_, frame)| addresses(frame) == input)
 }
 
-/// A packet, but for what routers change of it.
-fn identity(frame: &[u8]) -> Option<Vec<u8>> {
+/// A packet without its frame and what routers change of it: TTL and header
+/// checksum.
+#[must_use]
+pub fn identity(frame: &[u8]) -> Option<Vec<u8>> {
     let at = network_offset(frame)?;
     let (frame, _) = normal(frame, &senders(std::slice::from_ref(&frame.to_vec())));
     let mut packet = frame.get(at..)?.to_vec();

@@ -115,7 +115,10 @@ impl Decoded {
     }
 }
 
-/// Whether the header's checksum is the one computed; true without a header.
+/// Whether a receiver takes the header's checksum; true without a header.
+///
+/// Of a sum of zero there are two forms. A sender that computes in software sends
+/// 0xffff (`CSUM_MANGLED_0`, for UDP's sake, of TCP as well): one frame in 65,536.
 fn checksum_ok(
     transport: Option<&TransportHeader>,
     compute: impl FnOnce(&TransportHeader) -> Option<u16>,
@@ -128,7 +131,7 @@ fn checksum_ok(
         TransportHeader::Icmpv6(header) => header.checksum,
         TransportHeader::Igmp(_) => return true,
     };
-    compute(header) == Some(found)
+    compute(header).is_some_and(|computed| computed == found || (computed, found) == (0, 0xffff))
 }
 
 impl fmt::Display for Decoded {
@@ -166,5 +169,45 @@ impl fmt::Display for MacText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b, c, d, e, g] = self.0;
         write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        packet::Transport,
+        prog::Network::{A, B},
+    };
+
+    /// Of every segment that differs in two bytes alone, one has the sum of zero.
+    #[test]
+    fn a_receiver_takes_both_zeros() {
+        // Behind the IP headers.
+        const SUM: usize = 16;
+        for (sound, header) in [(A.v4_to(B), 20), (A.v6_to(B), 40)] {
+            let with = |word: u16| {
+                sound.clone().transport(Transport::Tcp {
+                    ports: (4000, 5000),
+                    syn: false,
+                    payload: word.to_be_bytes().to_vec(),
+                })
+            };
+            let at = sound.network_offset() + header + SUM;
+            let zero = (0..=u16::MAX)
+                .map(with)
+                .find(|frame| frame.bytes()[at..at + 2] == [0, 0])
+                .expect("a sum of zero");
+            let ok = |frame: &super::super::Frame| {
+                Decoded::read(&frame.bytes())
+                    .expect("IP")
+                    .transport_checksum_ok
+            };
+            assert!(ok(&zero));
+            assert!(ok(&zero.clone().patch(header + SUM, &[0xff, 0xff])));
+            assert!(!ok(&zero.clone().patch(header + SUM, &[0xff, 0xfe])));
+            // It stands for nothing else.
+            assert!(!ok(&with(7).patch(header + SUM, &[0xff, 0xff])));
+        }
     }
 }

@@ -46,24 +46,18 @@ pub fn ipv4_from_tos<S: Stage>(scene: &mut S) {
     scene.egress_map(B, map);
     // It must make no difference for IPv4.
     scene.ingress_map(A, [3; 8]);
-    for tos in 0..=u8::MAX {
-        let expect = map[kernel_priority(tos)];
+    let expect = |tos: u8| map[kernel_priority(tos)];
+    scene.check((0..=u8::MAX).map(|tos| {
         let pcp = tos % 8;
-        let tagged = A.v4_to(B).tos(tos).priority(pcp, tos % 3 == 0);
-        let untagged = N.v4_to(B).tos(tos);
-        scene.check([row(
-            10,
-            format!("TOS {tos:#04x}, PCP {pcp}"),
-            tagged,
-            forward(A, B).priority(expect, false),
-        )]);
-        scene.check([row(
-            10,
-            format!("TOS {tos:#04x}, untagged"),
-            untagged,
-            forward(N, B).priority(expect, false),
-        )]);
-    }
+        let frame = A.v4_to(B).tos(tos).priority(pcp, tos % 3 == 0);
+        let forwarded = forward(A, B).priority(expect(tos), false);
+        row(10, format!("TOS {tos:#04x}, PCP {pcp}"), frame, forwarded)
+    }));
+    scene.check((0..=u8::MAX).map(|tos| {
+        let frame = N.v4_to(B).tos(tos);
+        let forwarded = forward(N, B).priority(expect(tos), false);
+        row(10, format!("TOS {tos:#04x}, untagged"), frame, forwarded)
+    }));
 }
 
 /// IPv6 has it from the ingress map, and not from its class.

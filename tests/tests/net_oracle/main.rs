@@ -6,7 +6,9 @@ mod checksums;
 mod fib;
 mod mtu;
 mod slow_path;
+mod super_frames;
 mod transfers;
+mod wire;
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -191,6 +193,13 @@ fn vrf() {
 fn tcp_across_mtus() {
     let _guard = one_at_a_time();
     transfers::tcp_across_mtus();
+}
+
+/// 90.
+#[test]
+fn super_frames() {
+    let _guard = one_at_a_time();
+    super_frames::super_frames();
 }
 
 /// 87: frames that need more than one buffer.
