@@ -12,6 +12,7 @@
 //!   [`footprint`] what is left on the system
 //! * [`machine`] is a whole machine around a router, with systemd
 //! * [`follow`] is a router whose kernel is changed under it, with its maps
+//! * [`nft`] makes a chain of netfilter
 //! * [`oracle`] compares two routers, with XDP and without, frame by frame;
 //!   [`pcap`] reads captures that are replayed through it
 //! * [`sys`] has the system calls without a safe wrapper
@@ -26,6 +27,7 @@ pub mod kernel_objects;
 pub mod lab;
 pub mod machine;
 pub mod netns;
+pub mod nft;
 pub mod oracle;
 pub mod packet;
 pub mod pass;

@@ -26,6 +26,10 @@ pub struct Status {
     /// Why the state is not `forwarding`, each with the mending command where
     /// there is one.
     pub problems: Vec<Problem>,
+    /// What does not keep packets from going through, and should be known: chains
+    /// of netfilter that XDP goes around.
+    #[serde(default)]
+    pub warnings: Vec<Problem>,
     /// Process id of the daemon.
     pub pid: u32,
     /// Seconds since the daemon started.

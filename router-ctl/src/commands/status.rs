@@ -128,12 +128,14 @@ fn lines(status: &Status, verbose: bool) -> Vec<String> {
     labelled("Dropped", &mut dropped(&status.stats).into_iter());
     let file = status.config.iter().filter(|_| verbose).cloned();
     labelled("Config", &mut file.chain(config_notes(status)));
-    for problem in &status.problems {
-        let mut text = format!("{WARN}{}{WARN:#}", problem.message);
-        if let Some(help) = &problem.help {
-            let _ = write!(text, "  {HELP}help:{HELP:#} {help}");
+    for (label, problems) in [("Problem", &status.problems), ("Warning", &status.warnings)] {
+        for problem in problems {
+            let mut text = format!("{WARN}{}{WARN:#}", problem.message);
+            if let Some(help) = &problem.help {
+                let _ = write!(text, "  {HELP}help:{HELP:#} {help}");
+            }
+            labelled(label, &mut std::iter::once(text));
         }
-        labelled("Problem", &mut std::iter::once(text));
     }
     lines
 }

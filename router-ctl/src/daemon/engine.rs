@@ -20,6 +20,7 @@ use super::{
     host::Host,
     keeper::Keeper,
     neighbours::{self, Traffic},
+    netfilter::Netfilter,
     news::News,
     pace::Pace,
     source::{Kernel, Source as _},
@@ -149,6 +150,7 @@ pub(super) struct Engine {
     /// What they held when they were taken over.
     before: Option<Contents>,
     pub(super) care: Care,
+    pub(super) netfilter: Netfilter,
 }
 
 impl Engine {
@@ -172,6 +174,7 @@ impl Engine {
             current: false,
             before: None,
             care: Care::default(),
+            netfilter: Netfilter::default(),
         }
     }
 
@@ -234,6 +237,7 @@ impl Engine {
         known.ready = ready;
         known.pin_failure = self.care.pin_failure.clone();
         known.attach_failures = self.care.attach_failures.clone();
+        known.warnings = self.netfilter.warnings(&config);
         known.rx_vlan = self.read_rx_vlan(&config);
         known.troubles = self.follower.problems();
         known.following = self.follower.counts().clone();
@@ -318,6 +322,7 @@ impl Engine {
         let mut changed = self.follower.tick(&config, now);
         self.follower.look_at(self.trunks_and_peers(&config));
         self.use_neighbours();
+        self.look_at_netfilter();
         let rx_vlan = self.read_rx_vlan(&config);
         {
             let mut known = self.shared.known();

@@ -87,6 +87,7 @@ impl Service for Handle {
             instance: self.shared.instance.clone(),
             state: health.state,
             problems: health.problems,
+            warnings: known.warnings.clone(),
             pid: std::process::id(),
             uptime_seconds: self.shared.started.elapsed().as_secs(),
             config: config

@@ -34,6 +34,7 @@ mod host;
 mod keeper;
 mod log;
 mod neighbours;
+mod netfilter;
 mod news;
 mod pace;
 mod retire;

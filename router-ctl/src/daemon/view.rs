@@ -52,6 +52,8 @@ pub(super) struct Known {
     pub(super) map_failure: Option<String>,
     /// What keeps the daemon from following the kernel.
     pub(super) troubles: Vec<Problem>,
+    /// What is well, and yet not as one may think.
+    pub(super) warnings: Vec<Problem>,
     /// How it follows the kernel.
     pub(super) following: Following,
     /// What is not pinned any more and cannot be pinned again.

@@ -12,6 +12,7 @@ mod index;
 mod links;
 mod mirror;
 mod neighbours;
+mod netfilter;
 mod raw;
 mod routes;
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub use self::{
     error::Error,
     index::{Devices, Index},
     mirror::{Due, Dump, Mirror},
+    netfilter::{DroppingChain, ForwardChains},
     raw::{Netconf, Scope},
     routes::{PROTOCOL, protocol_name},
     watch::{Heard, Watch},

@@ -133,7 +133,7 @@ pub(super) fn netconf(payload: &[u8]) -> Option<Netconf> {
 }
 
 /// The attributes of a message; ends at the first that is broken.
-fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let (&[l0, l1, k0, k1], _) = bytes.split_first_chunk::<4>()?;
         let length = usize::from(u16::from_ne_bytes([l0, l1]));

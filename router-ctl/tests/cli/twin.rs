@@ -51,6 +51,13 @@ impl Service for Twin {
                 }],
                 State::Starting | State::Forwarding => Vec::new(),
             },
+            warnings: match state {
+                State::Degraded => vec![Problem {
+                    message: "netfilter drops what it forwards".to_owned(),
+                    help: Some("nft list chain ip filter FORWARD".to_owned()),
+                }],
+                State::Starting | State::Forwarding => Vec::new(),
+            },
             pid: 4711,
             uptime_seconds: 273_600,
             config: Some("/etc/router-ctl/router.toml".to_owned()),

@@ -40,6 +40,11 @@ const EXPECTED: &[Expected] = &[
         stages: &["net"],
         tests: &["priority_maps", "nine_vids"],
     },
+    Expected {
+        reason: "this kernel has no nftables",
+        stages: &["net", "Linux "],
+        tests: &["a_forward_chain_that_drops_"],
+    },
     // A rust-src without the clippy that belongs to it.
     Expected {
         reason: "the rustc that compiles eBPF objects has no clippy",
