@@ -1,5 +1,7 @@
-//! Embeds the XDP object: `OUT_DIR/router.o`, built from `router-ebpf` or taken
-//! from `ROUTER_EBPF_OBJECT`.
+//! Embeds the eBPF objects, built from `router-ebpf`: `OUT_DIR/router.o` is the
+//! XDP program, or taken from `ROUTER_EBPF_OBJECT`; `OUT_DIR/redirect-errors.o`
+//! counts what the kernel could not redirect for it, or is taken from
+//! `ROUTER_REDIRECT_ERRORS_OBJECT`.
 
 use std::{env, path::PathBuf};
 
@@ -10,6 +12,11 @@ fn main() -> anyhow::Result<()> {
     // of another checkout in it.
     let here = env::var_os("CARGO_MANIFEST_DIR").context("cargo did not run this")?;
     let crate_dir = PathBuf::from(here).join("../router-ebpf");
-    ebpf_toolchain::build_for_build_script(crate_dir, "router", "ROUTER_EBPF_OBJECT")?;
+    for (bin, ready) in [
+        ("router", "ROUTER_EBPF_OBJECT"),
+        ("redirect-errors", "ROUTER_REDIRECT_ERRORS_OBJECT"),
+    ] {
+        ebpf_toolchain::build_for_build_script(&crate_dir, bin, ready)?;
+    }
     Ok(())
 }

@@ -40,6 +40,7 @@
 use std::{
     env,
     fmt::Write as _,
+    fs,
     net::{Ipv4Addr, Ipv6Addr},
     process::Command,
     sync::OnceLock,
@@ -172,6 +173,20 @@ impl Lab {
         }
     }
 
+    /// [`Lab::or_skip`], but a trunk each on every kernel: for what happens
+    /// between two.
+    ///
+    /// # Panics
+    /// As [`Lab::or_skip`].
+    #[must_use]
+    pub fn untagged_or_skip(test: &str, networks: usize) -> Option<Self> {
+        drop(netns::private_or_skip(test)?);
+        match Self::build_as(Kind::Untagged, networks) {
+            Ok(lab) => Some(lab),
+            Err(error) => panic!("{test}: cannot build a lab: {error:#}"),
+        }
+    }
+
     /// A lab of this kernel's kind.
     ///
     /// # Errors
@@ -182,6 +197,10 @@ impl Lab {
         } else {
             Kind::Untagged
         };
+        Self::build_as(kind, networks)
+    }
+
+    fn build_as(kind: Kind, networks: usize) -> Result<Self> {
         ensure!((1..=MOST).contains(&networks), "a lab of {networks}");
         let suffix = netns::unique_suffix();
         let create = |name: &str| Netns::create(&format!("lab-{name}-{suffix}"));
@@ -291,6 +310,15 @@ impl Lab {
     /// Where the counters cannot be read.
     pub fn forwarded_by_kernel(&self) -> Result<u64> {
         self.router.run(forwarded::by_kernel)
+    }
+
+    /// The other end of the router's NIC of this number takes nothing from XDP
+    /// any more: what is redirected there is lost, and the kernel's own is not.
+    ///
+    /// # Panics
+    /// When there is no such trunk.
+    pub fn deafen(&mut self, trunk: usize) {
+        self.ports[trunk] = None;
     }
 
     /// Deletes the router's NIC of this number, and the hosts' interfaces with
@@ -431,6 +459,21 @@ impl Lab {
 #[must_use]
 pub fn slow() -> bool {
     env::var_os("ROUTER_TESTS_SLOW").is_some()
+}
+
+/// Whether the kernel that runs is Linux `major.minor` or later.
+///
+/// # Errors
+/// Where it does not say what it is.
+pub fn kernel_is_since(major: u32, minor: u32) -> Result<bool> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let mut numbers = release
+        .split(|character: char| !character.is_ascii_digit())
+        .map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(this)), Some(Ok(that))) => Ok((this, that) >= (major, minor)),
+        _ => bail!("this kernel calls itself {release}"),
+    }
 }
 
 /// Tried, in a namespace that is gone with its thread.

@@ -18,7 +18,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use router_tests::{
     flow::Flow,
-    lab::Lab,
+    lab::{self, Lab},
     netns,
     router_daemon::{self, RouterDaemon},
     wait,
@@ -173,6 +173,61 @@ fn verdicts_are_told_each_second() -> Result<()> {
 }
 
 /// As bytes, for the API's own words.
+/// What is forwarded between two trunks and the kernel cannot send: counted, told
+/// why, and a problem. (The program has returned by then.)
+#[test]
+fn what_cannot_be_redirected_is_told() -> Result<()> {
+    let test = "what_cannot_be_redirected_is_told";
+    let Some(mut lab) = Lab::untagged_or_skip(test, 2) else {
+        return Ok(());
+    };
+    if !lab::kernel_is_since(6, 3)? {
+        // There it is veth that loses them, later, and nobody else's business.
+        println!("SKIP {test}: this kernel is older than 6.3");
+        return Ok(());
+    }
+    let mut daemon = RouterDaemon::configure(&lab, &lab.config(&[0, 1], ""))?;
+    daemon.start()?;
+    let errors = |daemon: &RouterDaemon| -> Result<Vec<(String, u64)>> {
+        let stats = daemon.json(&["stats"])?;
+        let errors = stats["redirect_errors"].as_array().context("not known")?;
+        let error = |error: &Value| {
+            let errno = error["errno"].as_str().unwrap_or_default().to_owned();
+            (errno, error["packets"].as_u64().unwrap_or(0))
+        };
+        Ok(errors.iter().map(error).collect())
+    };
+    let flow = Flow::start(&lab, 0, 1)?;
+    flow.run_for(Duration::from_millis(200));
+    ensure!(errors(&daemon)?.is_empty(), "{:?}", errors(&daemon)?);
+    lab.deafen(1);
+    flow.run_for(Duration::from_millis(300));
+    wait::until("it to be a problem", LIMIT, || {
+        let status = daemon.json(&["status"])?;
+        let problems = status["problems"].as_array().into_iter().flatten();
+        let told = problems.filter_map(|problem| problem["message"].as_str());
+        let told = told.filter(|message| message.ends_with("are lost: EOPNOTSUPP"));
+        Ok((told.count() == 1).then_some(()))
+    })?;
+    let report = flow.finish(&lab)?;
+    let lost = u64::try_from(report.directions[0].lost.len())?;
+    ensure!(
+        lost > 50 && report.directions[1].lost.is_empty(),
+        "{report}"
+    );
+    ensure!(
+        errors(&daemon)? == [("EOPNOTSUPP".to_owned(), lost)],
+        "{:?}, {report}",
+        errors(&daemon)?
+    );
+    let metrics = get(&daemon, "/metrics")?;
+    let line = format!("routerctl_redirect_errors_total{{errno=\"EOPNOTSUPP\"}} {lost}\n");
+    ensure!(metrics.contains(&line), "{metrics}");
+    let stats = daemon.call(&["stats"])?;
+    ensure!(stats.contains("REDIRECT ERROR"), "{stats}");
+    daemon.down()
+}
+
 fn get(daemon: &RouterDaemon, path: &str) -> Result<String> {
     let mut stream = UnixStream::connect(socket(daemon))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")?;

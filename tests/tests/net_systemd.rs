@@ -102,6 +102,9 @@ fn a_service_that_is_started_restarted_killed_and_stopped() -> Result<()> {
     assert_eq!(service.property("ActiveState"), "active");
     assert_eq!(service.property("StatusText"), "forwarding, 2 networks");
     service.hitless("nothing", || {});
+    // With the unit's capabilities, too.
+    let stats = service.json(&["stats"])?;
+    ensure!(stats["redirect_errors"].is_array(), "{stats}");
 
     let first = service.property("MainPID");
     let programs_of_first = programs(&service.lab);

@@ -97,7 +97,19 @@ pub mod names {
     /// [`Renewal`](super::Renewal), because only the kernel knows the time in
     /// jiffies.
     pub const PROGRAM_RENEW: &str = "renew_lease";
+
+    /// Counts what could not be redirected; an object of its own, whose maps are
+    /// not pinned.
+    pub const PROGRAM_REDIRECT_ERRORS: &str = "redirect_errors";
+    /// Its array of one `u32`: the id of the `TX_PORTS` whose frames are counted.
+    pub const REDIRECT_MAP: &str = "REDIRECT_MAP";
+    /// Its counters, a `u64` for each CPU, by error number; 0: any other.
+    pub const REDIRECT_ERRORS: &str = "REDIRECT_ERRORS";
 }
+
+/// The largest error number that is counted by itself (`EHWPOISON`,
+/// include/uapi/asm-generic/errno.h).
+pub const MAX_ERRNO: u32 = 133;
 
 /// Index of (`slot`, `vid`) in `INGRESS`.
 ///

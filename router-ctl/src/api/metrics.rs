@@ -68,6 +68,14 @@ impl Collector for Snapshot {
                 .iter()
                 .map(|v| ([("reason", &*v.reason), ("action", &*v.action)], v.packets)),
         )?;
+        if let Some(errors) = &status.stats.redirect_errors {
+            counters(
+                &mut encoder,
+                "routerctl_redirect_errors",
+                "Frames that XDP redirected and the kernel lost, since the daemon started",
+                errors.iter().map(|e| ([("errno", &*e.errno)], e.packets)),
+            )?;
+        }
         for (name, help, value) in [
             (
                 "routerctl_netlink_resyncs",

@@ -227,6 +227,19 @@ pub struct Stats {
     pub verdicts: Vec<VerdictCount>,
     /// Every pair of networks with traffic.
     pub pairs: Vec<PairCount>,
+    /// Frames that XDP redirected to another trunk and the kernel lost, since
+    /// the daemon started: forwarded by the counters above. `null`: not known.
+    #[serde(default)]
+    pub redirect_errors: Option<Vec<RedirectError>>,
+}
+
+/// Frames that could not be redirected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RedirectError {
+    /// Why, by the kernel's name: `EOPNOTSUPP`.
+    pub errno: String,
+    /// Frames.
+    pub packets: u64,
 }
 
 /// Packets and bytes.

@@ -253,6 +253,7 @@ mod tests {
             bytes: packets * 100,
         };
         let stats = |verdicts: Vec<VerdictCount>| Stats {
+            redirect_errors: None,
             verdicts,
             ..Stats::default()
         };

@@ -17,7 +17,8 @@ Examples:
   router-ctl monitor --drops           only what changes
 
 `pass`: the kernel takes the frame as it came. The sum of all verdicts is the number of
-frames that XDP saw.";
+frames that XDP saw. Redirect errors: frames for another trunk that the kernel lost
+after XDP had counted them as forwarded, since the daemon started.";
 
 /// Count what XDP forwarded, by network pair, and what it passed to the kernel, by reason
 ///
@@ -88,8 +89,24 @@ fn listing(stats: &Stats, rates: bool, since: Option<(f64, &Stats)>, format: For
         verdicts.collect(),
         format,
     );
-    if stats.pairs.is_empty() {
-        return verdicts;
+    let mut tables = vec![verdicts];
+    let errors = stats.redirect_errors.iter().flatten().map(|error| {
+        let mut row = vec![error.errno.clone(), error.packets.to_string()];
+        if rates {
+            row.push(rate(error.packets, &|before| {
+                let mut errors = before.redirect_errors.iter().flatten();
+                errors.find(|e| e.errno == error.errno).map(|e| e.packets)
+            }));
+        }
+        row
+    });
+    let errors: Vec<_> = errors.collect();
+    if !errors.is_empty() {
+        tables.push(table(
+            &with_rate(&["REDIRECT ERROR", "LOST"]),
+            errors,
+            format,
+        ));
     }
     let pairs = stats.pairs.iter().map(|pair| {
         let mut row = vec![
@@ -108,12 +125,12 @@ fn listing(stats: &Stats, rates: bool, since: Option<(f64, &Stats)>, format: For
         }
         row
     });
-    let pairs = table(
-        &with_rate(&["FROM", "TO", "PACKETS", "BYTES"]),
-        pairs.collect(),
-        format,
-    );
-    format!("{pairs}\n\n{verdicts}")
+    let pairs: Vec<_> = pairs.collect();
+    if !pairs.is_empty() {
+        let header = with_rate(&["FROM", "TO", "PACKETS", "BYTES"]);
+        tables.insert(0, table(&header, pairs, format));
+    }
+    tables.join("\n\n")
 }
 
 fn is_same(verdict: &crate::api::model::VerdictCount, reason: &str, action: &str) -> bool {
@@ -135,8 +152,12 @@ fn oneline(stats: &Stats) -> String {
             verdict.reason, verdict.action, verdict.packets, verdict.bytes
         )
     });
+    let errors = stats.redirect_errors.iter().flatten();
+    let errors =
+        errors.map(|error| format!("redirect-error {} packets {}", error.errno, error.packets));
     fast.chain(pairs)
         .chain(verdicts)
+        .chain(errors)
         .collect::<Vec<_>>()
         .join("\n")
 }

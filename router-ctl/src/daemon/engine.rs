@@ -19,6 +19,7 @@ use super::{
     follow::{Answer, Follower, Heed},
     host::Host,
     keeper::Keeper,
+    losses::Losses,
     neighbours::{self, Traffic},
     netfilter::Netfilter,
     news::News,
@@ -151,6 +152,7 @@ pub(super) struct Engine {
     before: Option<Contents>,
     pub(super) care: Care,
     pub(super) netfilter: Netfilter,
+    pub(super) losses: Losses,
 }
 
 impl Engine {
@@ -175,6 +177,7 @@ impl Engine {
             before: None,
             care: Care::default(),
             netfilter: Netfilter::default(),
+            losses: Losses::default(),
         }
     }
 
@@ -238,6 +241,7 @@ impl Engine {
         known.pin_failure = self.care.pin_failure.clone();
         known.attach_failures = self.care.attach_failures.clone();
         known.warnings = self.netfilter.warnings(&config);
+        known.losses = self.care.losses.clone();
         known.rx_vlan = self.read_rx_vlan(&config);
         known.troubles = self.follower.problems();
         known.following = self.follower.counts().clone();

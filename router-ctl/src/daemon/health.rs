@@ -49,6 +49,7 @@ pub(super) fn judge(config: &Config, known: &Known) -> Health {
     if let Some(failure) = &known.map_failure {
         problems.push(problem(failure.clone(), None));
     }
+    problems.extend(known.losses.iter().cloned());
     problems.extend(known.troubles.iter().cloned());
     let state = match (known.ready, problems.is_empty(), waiting) {
         (false, ..) | (true, true, true) => State::Starting,

@@ -33,6 +33,7 @@ mod health;
 mod host;
 mod keeper;
 mod log;
+mod losses;
 mod neighbours;
 mod netfilter;
 mod news;

@@ -609,6 +609,7 @@ fn stats_add_up() {
             (id(0), Some(id(2)), counter(5)),
             (id(2), None, counter(1)),
         ],
+        redirect_errors: Some([(0, 1), (95, 2)].into()),
     };
     let numbering = Numbering::default().adapted(&config);
     let stats = view::stats(&config, &numbering, &counters);
@@ -628,6 +629,9 @@ fn stats_add_up() {
     );
     let pairs: Vec<_> = stats.pairs.iter().map(|p| (&*p.from, &*p.to)).collect();
     assert_eq!(pairs, [("a", "b"), ("a", "c"), ("c", "*")]);
+    let errors = stats.redirect_errors.unwrap();
+    let errors: Vec<_> = errors.iter().map(|e| (&*e.errno, e.packets)).collect();
+    assert_eq!(errors, [("other", 1), ("EOPNOTSUPP", 2)]);
     // Scripts rely on `forwarded` being there.
     let idle = view::stats(&config, &numbering, &Counters::default());
     assert_eq!(idle.verdicts.len(), 1);

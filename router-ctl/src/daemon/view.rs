@@ -7,6 +7,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use nix::errno::Errno;
 use router_common::{
     abi::Counter,
     datapath::Reason,
@@ -16,8 +17,8 @@ use router_common::{
 use super::health::{self, Health};
 use crate::{
     api::model::{
-        Count, Following, Neighbour, NetworkStatus, PairCount, Problem, Route, Stats, TrunkStatus,
-        VerdictCount,
+        Count, Following, Neighbour, NetworkStatus, PairCount, Problem, RedirectError, Route,
+        Stats, TrunkStatus, VerdictCount,
     },
     config::{Config, Network, XdpMode},
     dataplane::{Attachment, Counters},
@@ -60,6 +61,8 @@ pub(super) struct Known {
     pub(super) pin_failure: Option<Problem>,
     /// By trunk: why XDP could not be attached to it when it was made anew.
     pub(super) attach_failures: BTreeMap<String, String>,
+    /// What is lost between two trunks.
+    pub(super) losses: Option<Problem>,
     /// Bring-up is finished.
     pub(super) ready: bool,
 }
@@ -305,6 +308,23 @@ pub(super) fn stats(config: &Config, numbering: &Numbering, counters: &Counters)
         },
         verdicts,
         pairs,
+        redirect_errors: counters.redirect_errors.as_ref().map(redirect_errors),
+    }
+}
+
+fn redirect_errors(counts: &BTreeMap<u32, u64>) -> Vec<RedirectError> {
+    let shown = |(&number, &packets): (&u32, &u64)| RedirectError {
+        errno: errno_name(number),
+        packets,
+    };
+    counts.iter().map(shown).collect()
+}
+
+/// The kernel's name of an error number; `other` of what has none.
+pub(super) fn errno_name(number: u32) -> String {
+    match i32::try_from(number).map(Errno::from_raw) {
+        Ok(Errno::UnknownErrno) | Err(_) => "other".into(),
+        Ok(errno) => format!("{errno:?}"),
     }
 }
 

@@ -5,6 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use router_common::wire::TrunkSlot;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{attach, bringup, engine::Engine};
@@ -24,12 +25,15 @@ pub(super) struct Care {
     pub(super) pin_failure: Option<Problem>,
     /// By trunk: why it could not be attached to when it was made anew.
     pub(super) attach_failures: BTreeMap<String, String>,
+    /// What is lost between two trunks, as a problem.
+    pub(super) losses: Option<Problem>,
 }
 
 impl Engine {
     /// Pins what has lost its pin, and attaches to trunks that were made anew.
     pub(super) async fn look_after_xdp(&mut self) {
         let mut changed = self.mend_pins();
+        changed |= self.look_for_losses();
         let config = self.shared.config();
         let numbering = self.shared.known().numbering.clone();
         for (slot, trunk) in numbering.slots(&config) {
@@ -40,6 +44,22 @@ impl Engine {
         if changed {
             self.look_again();
         }
+    }
+
+    fn look_for_losses(&mut self) -> bool {
+        let counted = self
+            .shared
+            .dataplane()
+            .as_ref()
+            .map(|d| d.redirect_errors());
+        // Not known, or a map cannot be read: that is told elsewhere.
+        let Some(Ok(Some(counts))) = counted else {
+            return false;
+        };
+        let losses = self.losses.look(&counts, Instant::now());
+        let changed = losses != self.care.losses;
+        self.care.losses = losses;
+        changed
     }
 
     fn mend_pins(&mut self) -> bool {

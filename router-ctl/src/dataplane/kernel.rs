@@ -25,6 +25,7 @@ use super::{
     pins::{self, LinkPin},
     reason::{chain, reason},
     recover::pinned_programs,
+    redirects::RedirectErrors,
     shape,
     trunk::Trunk,
 };
@@ -53,6 +54,8 @@ pub struct XdpDataplane {
     pinned: BTreeMap<&'static str, OwnedFd>,
     /// For `renew_lease`, which is attached to nothing.
     renewal: Ebpf,
+    /// `None`: this kernel does not let us count them.
+    redirect_errors: Option<RedirectErrors>,
     jiffy: Duration,
     trunks: BTreeMap<TrunkSlot, Trunk>,
     /// The maps were there before.
@@ -106,6 +109,10 @@ impl XdpDataplane {
             program: names::PROGRAM_RENEW,
             reason: error.to_string(),
         })?;
+        // Forwarding does not depend on it.
+        let redirect_errors = RedirectErrors::watch(&folder.join(names::TX_PORTS))
+            .inspect_err(|error| warn!(%error, "failed redirects are not counted"))
+            .ok();
         let pinned = names::MAPS.map(|name| {
             let path = folder.join(name);
             let map = sys::open_pin(&path).map_err(|error| pins::failed(&path, error))?;
@@ -117,6 +124,7 @@ impl XdpDataplane {
             maps,
             pinned: pinned.into_iter().collect::<Result<_, Error>>()?,
             renewal,
+            redirect_errors,
             jiffy,
             trunks: BTreeMap::new(),
             adopted,
@@ -210,7 +218,14 @@ impl Dataplane for XdpDataplane {
     }
 
     fn counters(&self) -> Result<Counters, Error> {
-        self.maps.counters()
+        let mut counters = self.maps.counters()?;
+        counters.redirect_errors = self.redirect_errors()?;
+        Ok(counters)
+    }
+
+    fn redirect_errors(&self) -> Result<Option<BTreeMap<u32, u64>>, Error> {
+        let errors = self.redirect_errors.as_ref();
+        errors.map(RedirectErrors::counts).transpose()
     }
 
     fn sent_to(&self, network: NetworkId) -> Result<Sent, Error> {

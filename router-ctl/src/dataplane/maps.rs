@@ -288,7 +288,7 @@ fn sum(
         .fold(Counter::default(), Counter::merge))
 }
 
-fn take<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, Error>
+pub(super) fn take<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, Error>
 where
     M: TryFrom<Map, Error = MapError>,
 {
@@ -311,7 +311,7 @@ fn removed(result: Result<(), MapError>, name: &'static str) -> Result<(), Error
     }
 }
 
-fn failed<E: std::fmt::Display>(map: &'static str) -> impl Fn(E) -> Error {
+pub(super) fn failed<E: std::fmt::Display>(map: &'static str) -> impl Fn(E) -> Error {
     move |error| Error::Map {
         map,
         reason: error.to_string(),

@@ -12,10 +12,11 @@ mod memory;
 mod pins;
 mod reason;
 mod recover;
+mod redirects;
 mod shape;
 mod trunk;
 
-use std::{io, os::fd::BorrowedFd, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, io, os::fd::BorrowedFd, path::PathBuf, time::Duration};
 
 use router_common::{
     abi::Counter,
@@ -85,6 +86,16 @@ pub trait Dataplane: Send + std::fmt::Debug + 'static {
     /// # Errors
     /// If a map cannot be read.
     fn counters(&self) -> Result<Counters, Error>;
+
+    /// Of the frames that were redirected to another trunk, those that the kernel
+    /// lost since this daemon started, by error number (0: any other); `None`:
+    /// not known.
+    ///
+    /// # Errors
+    /// If a map cannot be read.
+    fn redirect_errors(&self) -> Result<Option<BTreeMap<u32, u64>>, Error> {
+        Ok(None)
+    }
 
     /// Packets forwarded to a network since the maps were made. Reads as many
     /// counters as there are networks.
@@ -191,6 +202,8 @@ pub struct Counters {
     /// Frames that were forwarded, by ingress and egress network; `None`: there
     /// are too many networks to count pairs.
     pub forwarded: Vec<(NetworkId, Option<NetworkId>, Counter)>,
+    /// See [`Dataplane::redirect_errors`].
+    pub redirect_errors: Option<BTreeMap<u32, u64>>,
 }
 
 /// How many packets were forwarded.

@@ -16,8 +16,8 @@ use router_ctl::{
         self, Listener,
         model::{
             ConfigApplied, ConfigApply, ConfigChange, ConfigState, Count, Following, Neighbour,
-            NetworkStatus, PairCount, Problem, Route, RouteAnswer, RouteChange, RouteVerb,
-            RunningConfig, State, Stats, Status, TrunkStatus, VerdictCount,
+            NetworkStatus, PairCount, Problem, RedirectError, Route, RouteAnswer, RouteChange,
+            RouteVerb, RunningConfig, State, Stats, Status, TrunkStatus, VerdictCount,
         },
     },
     config::{Config, diff},
@@ -329,6 +329,10 @@ fn stats() -> Stats {
             pair("mac10", "mac20", 500, 50_000),
             pair("mac20", "mac10", 487, 48_700),
         ],
+        redirect_errors: Some(vec![RedirectError {
+            errno: "EOPNOTSUPP".to_owned(),
+            packets: 3,
+        }]),
     }
 }
 

@@ -27,7 +27,7 @@ const EXPECTED: &[Expected] = &[
     Expected {
         reason: "this kernel is older than ",
         stages: &["kernel", "Linux "],
-        tests: &["ipv6_force_forwarding"],
+        tests: &["ipv6_force_forwarding", "what_cannot_be_redirected_"],
     },
     // The host's kernel may be a small one; those of the guests have it.
     Expected {
