@@ -6,36 +6,34 @@
 //!
 //! [`Saved`]: super::saved::Saved
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
+mod notes;
+mod users_routes;
 
-use ipnet::IpNet;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot},
 };
 use tracing::{info, warn};
 
+pub(super) use self::notes::ConfigNotes;
+use self::notes::{failure, not_the_file};
 use super::{
     apply::{self, Machine},
     attach,
     bpffs::Bpffs,
     bringup,
     engine::{Command, Engine, Shared},
-    fail, fitness, foreign,
-    host::Host,
-    retire,
-    saved::{Saved, Why},
+    fail, fitness, foreign, retire,
+    saved::Why,
 };
 use crate::{
-    api::model::{ConfigApplied, ConfigApply, ConfigState, Problem},
-    clock, codes,
+    api::model::{ConfigApplied, ConfigApply},
+    codes,
     config::{Config, Loaded, Trunk, XdpMode, diff},
     error::{Error, Kind},
-    journal::Effect,
-    netlink::{
-        PROTOCOL,
-        types::{Route, RouteChange, RouteSpec, TABLE_MAIN, Tables},
-    },
+    netlink::types::RouteSpec,
 };
 
 /// Until what could not be taken back is tried again.
@@ -62,66 +60,6 @@ impl Request {
             Self::Rollback | Self::Expire(_) => true,
             Self::Confirm => false,
         }
-    }
-}
-
-/// What there is to say of the configuration.
-#[derive(Clone, Debug, Default)]
-pub(super) struct ConfigNotes {
-    applied: Option<u64>,
-    confirm_until: Option<u64>,
-    note: Option<Problem>,
-}
-
-impl ConfigNotes {
-    /// Of a daemon that starts.
-    pub(super) fn at_start(saved: &Saved, config: &Config, why: Option<Why>) -> Self {
-        let mut notes = Self {
-            note: why.map(|why| not_the_file(config, why)),
-            ..Self::default()
-        };
-        notes.read(saved);
-        notes
-    }
-
-    fn read(&mut self, saved: &Saved) {
-        self.applied = saved.applied();
-        self.confirm_until = saved.confirm_until();
-    }
-
-    /// As users see it.
-    pub(super) fn state(&self) -> ConfigState {
-        let left = |until: u64| until.saturating_sub(clock::now());
-        ConfigState {
-            applied: self.applied.map(clock::utc),
-            confirm_seconds: self.confirm_until.map(left),
-            last_apply_successful: self.note.is_none(),
-            note: self.note.clone(),
-        }
-    }
-}
-
-fn not_the_file(config: &Config, why: Why) -> Problem {
-    let file = match &config.source {
-        Some(path) => path.display().to_string(),
-        None => "the command line's configuration".to_owned(),
-    };
-    let message = match why {
-        Why::Unconfirmed => format!(
-            "{file} was applied and not confirmed before the daemon restarted: the configuration before it is in force"
-        ),
-        Why::Expired => format!(
-            "{file} was applied and not confirmed in time: the configuration before it is in force"
-        ),
-        Why::Rejected => {
-            format!(
-                "{file} was not confirmed, or rolled back: the configuration before it is in force"
-            )
-        }
-    };
-    Problem {
-        message,
-        help: Some("`router-ctl config diff` shows what differs; `router-ctl config apply` puts the file into force".into()),
     }
 }
 
@@ -284,14 +222,7 @@ impl Engine {
     }
 
     async fn carry_out(&mut self, old: &Config, new: &Config) -> Result<(), Error> {
-        let now = users_routes(&self.host).await?;
-        // Those that had no place in the configuration before may have one in
-        // this one.
-        let known = |spec: &RouteSpec| now.iter().any(|(other, _)| is_same(spec, other));
-        self.aside
-            .routes
-            .retain(|(spec, _)| !known(spec) && is_users(&self.host, spec.dst, spec.metric));
-        self.aside.routes.extend(now.iter().cloned());
+        self.remember_users_routes().await?;
         apply::apply(old, new, self).await
     }
 
@@ -326,35 +257,6 @@ impl Engine {
         let dataplane = attach::open(config, &numbering, &bpffs, &mut self.host).await?;
         self.close();
         self.adopt(dataplane)
-    }
-
-    /// Puts back users' routes that went with a device.
-    async fn restore_routes(&mut self) -> Result<(), Error> {
-        if self.aside.routes.is_empty() || self.host.is_rehearsing() {
-            return Ok(());
-        }
-        let tables = self.host.tables().await?;
-        for (mut spec, device) in self.aside.routes.clone() {
-            let is_it =
-                |route: &Route| ours(route) && (route.dst, route.metric) == (spec.dst, spec.metric);
-            if tables.routes.iter().any(is_it) {
-                continue;
-            }
-            // The subnet of the next hop may be another device's by now.
-            let is_local = spec.via.is_none_or(is_link_local);
-            spec.device = device
-                .filter(|_| is_local)
-                .and_then(|name| Some(tables.link(&name)?.ifindex));
-            let added = self
-                .host
-                .change_route(RouteChange::Add, &spec, false)
-                .await?;
-            match added {
-                Ok(()) => info!(dst = %spec.dst, "put back a route that went with its device"),
-                Err(error) => warn!(dst = %spec.dst, %error, "a user's route is lost"),
-            }
-        }
-        Ok(())
     }
 }
 
@@ -397,7 +299,7 @@ impl Machine for Engine {
 
     async fn bring_up(&mut self, config: &Config) -> Result<(), Error> {
         bringup::bring_up(config, self.keeper.stand_in, &mut self.host).await?;
-        self.restore_routes().await
+        self.restore_users_routes().await
     }
 
     async fn put_in_force(&mut self, config: &Config) -> Result<(), Error> {
@@ -468,76 +370,6 @@ pub(super) fn load(running: &Config) -> Result<Loaded, Error> {
 
 fn has_xdp(config: &Config) -> bool {
     config.trunks.iter().any(|trunk| trunk.xdp != XdpMode::Off)
-}
-
-fn is_link_local(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
-}
-
-fn failure(error: &Error, command: &str) -> Problem {
-    let says_so = [codes::APPLY_FAILED, codes::APPLY_HALF_UNDONE].contains(&&*error.code);
-    Problem {
-        message: if says_so {
-            error.to_string()
-        } else {
-            format!("the configuration was not applied: {error}")
-        },
-        help: Some(match &error.help {
-            Some(help) => format!("{help}; then `{command}` again"),
-            None => format!("`{command}` again, once it is mended"),
-        }),
-    }
-}
-
-fn ours(route: &Route) -> bool {
-    route.table == TABLE_MAIN && route.protocol == PROTOCOL
-}
-
-fn is_same(a: &RouteSpec, b: &RouteSpec) -> bool {
-    (a.dst, a.metric) == (b.dst, b.metric)
-}
-
-/// Whether `routes add` made this route.
-fn is_users(host: &Host, to: IpNet, with: u32) -> bool {
-    host.journal.entries().iter().any(|entry| {
-        matches!(entry.effect, Effect::Route { dst, metric, configured: false }
-            if dst == to && metric == with)
-    })
-}
-
-/// The routes that `routes add` made, each with the name of its device.
-async fn users_routes(host: &Host) -> Result<Vec<(RouteSpec, Option<String>)>, Error> {
-    let has_some = host.journal.entries().iter().any(|entry| {
-        matches!(
-            entry.effect,
-            Effect::Route {
-                configured: false,
-                ..
-            }
-        )
-    });
-    if !has_some {
-        return Ok(Vec::new());
-    }
-    let tables: Tables = host.tables().await?;
-    let routes = tables
-        .routes
-        .iter()
-        .filter(|route| ours(route) && is_users(host, route.dst, route.metric));
-    Ok(routes
-        .filter_map(|route| {
-            let [leg] = &route.legs[..] else { return None };
-            let device = leg.device.and_then(|device| tables.link_of(device));
-            let spec = RouteSpec {
-                dst: route.dst,
-                via: leg.via,
-                device: None,
-                metric: route.metric,
-                source: route.source,
-            };
-            Some((spec, device.map(|link| link.name.clone())))
-        })
-        .collect())
 }
 
 /// Asks for the way back when the time is up.

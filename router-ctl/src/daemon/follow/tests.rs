@@ -10,12 +10,15 @@ use router_common::{
     wire::Vid,
 };
 
-use super::*;
+use super::{dumps::TABLES, *};
 use crate::{
     config::{DirectLease, Network, PcpPolicy, Trunk, XdpMode},
     daemon::keeper::Keeper,
     dataplane::MemoryDataplane,
-    netlink::types::{Address, Leg, RouteKind, TABLE_MAIN, Vlan},
+    netlink::{
+        self, Dump,
+        types::{Address, Leg, Route, RouteKind, TABLE_MAIN, Tables, Vlan},
+    },
     reconcile::{Numbering, Operation},
     sysctl::Sysctls,
 };
