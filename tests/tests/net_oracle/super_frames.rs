@@ -6,6 +6,11 @@
 //!  station 0 ==== card 0 (host 0) ---- router ---- card 1 (host 1) ==== station 1
 //!        up to 64 KiB, half a checksum       a wire's frames
 //! ```
+//!
+//! A station whose veth were the trunk's other end would not do. The kernel takes
+//! TSO from the peer of a veth with XDP, but leaves it the checksum: XDP sees half
+//! a checksum, cannot know it, and sends it on. Measured on 6.18: no connection is
+//! made with XDP on, while the kernel alone forwards (pitfalls.md 15).
 
 use std::sync::{
     Arc,
