@@ -1,6 +1,8 @@
 //! The API on the wire: paths, status codes, limits.
 
 use std::{
+    collections::BTreeSet,
+    fs,
     io::{Read, Write},
     os::unix::net::UnixStream,
     thread,
@@ -10,6 +12,8 @@ use std::{
 use router_ctl::api::model::{ErrorBody, State, Status};
 
 use crate::twin::Daemon;
+
+const DASHBOARD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/grafana.json");
 
 /// Sends `request` as it is; status code and body of the answer.
 fn ask(daemon: &Daemon, request: &str) -> (u16, String) {
@@ -158,6 +162,30 @@ fn metrics() {
     let (status, body) = get(&daemon, "/metrics");
     assert_eq!(status, 200);
     insta::assert_snapshot!(body);
+}
+
+/// The dashboard asks for all that there is, and for nothing else.
+#[test]
+fn the_dashboard_asks_for_metrics_that_there_are() {
+    let daemon = Daemon::start();
+    let (_, body) = get(&daemon, "/metrics");
+    let there: BTreeSet<&str> = body
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split(['{', ' ']).next())
+        .collect();
+    let text = fs::read_to_string(DASHBOARD).unwrap();
+    let dashboard: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let expressions = panels
+        .iter()
+        .flat_map(|panel| panel["targets"].as_array().unwrap())
+        .map(|target| target["expr"].as_str().unwrap());
+    let asked: BTreeSet<&str> = expressions
+        .flat_map(|expression| expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'))
+        .filter(|word| word.starts_with("routerctl_"))
+        .collect();
+    assert_eq!(asked, there);
 }
 
 #[test]
