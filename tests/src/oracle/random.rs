@@ -7,17 +7,14 @@
 //! What differs is made small, packet and world, and told with all that makes it
 //! again.
 
-use std::{
-    fmt::{self, Write as _},
-    net::IpAddr,
-};
+mod change;
 
-use router_test_support::{
-    generator,
-    mutation::{Case, Hop, Mutation},
-    shrink,
-    world::{Only, first_of, host4, host6},
-};
+use std::fmt::{self, Write as _};
+
+use router_test_support::{generator, mutation::Case, shrink};
+
+pub use change::Change;
+use change::{changes, network, target};
 
 use super::{Kind, Twin, World, compare};
 use crate::{packet::DOT1Q, prog::Network, tables::Stage as _, topology::mac_text};
@@ -26,12 +23,6 @@ use crate::{packet::DOT1Q, prog::Network, tables::Stage as _, topology::mac_text
 const ROUND: u64 = 500;
 /// Packets that go in at once.
 const BATCH: usize = 32;
-/// Changes of a round: few, that packets still find their way.
-const CHANGES: usize = 3;
-
-/// The host that packets are to; not one of the tables'.
-const HOST: u8 = 11;
-
 /// What became of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Run {
@@ -76,161 +67,6 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A change of both routers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Of a device's MTU: network and bytes.
-    Mtu(Network, u16),
-    /// A line of `ip`.
-    Ip(String),
-    /// A value under /proc/sys/net.
-    Sysctl(String, &'static str),
-    /// The host of this network that packets are to has no MAC, in one family.
-    Silent(Network, bool),
-}
-
-impl fmt::Display for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Mtu(network, mtu) => write!(f, "link set {} mtu {mtu}", network.device()),
-            Self::Ip(line) => f.write_str(line),
-            Self::Sysctl(key, value) => write!(f, "{key} = {value}"),
-            Self::Silent(network, six) => write!(f, "no neighbour {}", target(*network, *six)),
-        }
-    }
-}
-
-/// The host that packets of one family are to.
-fn target(network: Network, six: bool) -> IpAddr {
-    let number = network.id().into();
-    if six {
-        host6(number, HOST).into()
-    } else {
-        host4(number, HOST).into()
-    }
-}
-
-/// The network of this number; the generator has one more, of which our routers
-/// know nothing.
-fn network(number: u16) -> Option<Network> {
-    Network::ALL.get(usize::from(number)).copied()
-}
-
-/// What an operator would do to have a mutation's world; `None`: he could not, or
-/// tables have it.
-#[must_use]
-pub fn change(mutation: Mutation, next: Option<Mutation>) -> Option<Change> {
-    let device = |number: u16| network(number).map(Network::device);
-    let sysctl = |key: String, value| Some(Change::Sysctl(key, value));
-    match mutation {
-        Mutation::NoForwarding4(number) => {
-            sysctl(format!("ipv4/conf/{}/forwarding", device(number)?), "0")
-        }
-        Mutation::NoForwarding6(number) => {
-            sysctl(format!("ipv6/conf/{}/forwarding", device(number)?), "0")
-        }
-        Mutation::RpFilter(number, on) => {
-            let value = if on { "1" } else { "2" };
-            sysctl(format!("ipv4/conf/{}/rp_filter", device(number)?), value)
-        }
-        Mutation::TosKeepsPriority => sysctl("ipv4/ip_forward_update_priority".to_owned(), "0"),
-        // Below, the kernel has no IPv6 on a device.
-        Mutation::Mtu(number, mtu @ 1280..=1500) => Some(Change::Mtu(network(number)?, mtu)),
-        Mutation::Local4(address) => {
-            let unicast = !matches!(address[0], 0 | 127 | 224..);
-            unicast.then(|| Change::Ip(format!("address add {}/32 dev lo", IpAddr::from(address))))
-        }
-        Mutation::Local6(address) => {
-            let unicast = address[0] != 0xff && address[0] != 0xfe && address[..15] != [0; 15];
-            unicast.then(|| {
-                let address = IpAddr::from(address);
-                Change::Ip(format!("address add {address}/128 dev lo nodad"))
-            })
-        }
-        Mutation::Silent4(address) => {
-            let found = Network::ALL.into_iter();
-            let mut found = found.filter(|n| target(*n, false) == IpAddr::from(address));
-            found.next().map(|network| Change::Silent(network, false))
-        }
-        Mutation::Silent6(address) => {
-            let found = Network::ALL.into_iter();
-            let mut found = found.filter(|n| target(*n, true) == IpAddr::from(address));
-            found.next().map(|network| Change::Silent(network, true))
-        }
-        Mutation::Route4(to, len, Only::Always, hop) => route(to.into(), len, hop, next),
-        Mutation::Route6(to, len, Only::Always, hop) => route(to.into(), len, hop, next),
-        _ => None,
-    }
-}
-
-/// A line that adds a route, before what the kernel has there of its own accord.
-fn route(to: IpAddr, len: u8, hop: Hop, next: Option<Mutation>) -> Option<Change> {
-    let six = to.is_ipv6();
-    let prefix = format!("{}/{len}", first_of(to, len));
-    let (verb, metric) = if six {
-        ("add", " metric 5")
-    } else {
-        ("prepend", "")
-    };
-    let way = match hop {
-        Hop::Via(number) if six => format!("via {}", network(number)?.v6(9)),
-        Hop::Via(number) => format!("via {}", network(number)?.v4(9)),
-        // Of the others the kernel answers one a second.
-        Hop::No("blackhole") => {
-            return Some(Change::Ip(format!(
-                "route {verb} blackhole {prefix}{metric}"
-            )));
-        }
-        Hop::No(_) | Hop::Elsewhere => return None,
-    };
-    let mtu = match next {
-        Some(Mutation::RouteMtu(mtu, locked)) if mtu >= if six { 1280 } else { 68 } => {
-            let lock = if locked { "lock " } else { "" };
-            format!(" mtu {lock}{mtu}")
-        }
-        _ => String::new(),
-    };
-    Some(Change::Ip(format!(
-        "route {verb} {prefix} {way}{metric}{mtu}"
-    )))
-}
-
-/// The changes of a round: the first few that its packets have, no place twice.
-fn changes(cases: &[(u64, Case)]) -> Vec<Change> {
-    let mut changes: Vec<Change> = Vec::new();
-    for (_, case) in cases {
-        for (place, mutation) in case.mutations.iter().enumerate() {
-            let next = case.mutations.get(place + 1).copied();
-            let Some(change) = change(*mutation, next) else {
-                continue;
-            };
-            let twice = changes
-                .iter()
-                .any(|other| subject(other) == subject(&change));
-            if !twice {
-                changes.push(change);
-            }
-            if changes.len() == CHANGES {
-                return changes;
-            }
-        }
-    }
-    changes
-}
-
-/// What a change is about: the kernel refuses to make some things twice.
-fn subject(change: &Change) -> String {
-    match change {
-        Change::Ip(line) => {
-            let words = line.split(' ').filter(|word| *word != "blackhole");
-            words.take(3).collect::<Vec<_>>().join(" ")
-        }
-        Change::Sysctl(key, _) => key.clone(),
-        Change::Mtu(network, _) => network.device().to_owned(),
-        Change::Silent(..) => change.to_string(),
-    }
-}
-
 /// Sends `packets` packets of the run `seed` through both arms.
 ///
 /// # Errors
@@ -245,7 +81,7 @@ pub fn run(twin: &mut Twin, seed: u64, packets: u64) -> Result<Run, Box<Failure>
         let cases: Vec<_> = numbers
             .map(|number| (number, generator::case(seed, number)))
             .collect();
-        let world = changes(&cases);
+        let world = changes(twin.world().kind, &cases);
         run.worlds += u64::from(!world.is_empty());
         set(twin, &format!("round of packet {start}"), &world);
         round(twin, &mut run, seed, cases, &world)?;
@@ -282,6 +118,16 @@ fn set(twin: &mut Twin, name: &str, world: &[Change]) {
         match change {
             Change::Mtu(..) | Change::Ip(_) => twin.ip(&change.to_string()),
             Change::Sysctl(key, value) => twin.sysctl(key, value),
+            Change::Egress(network, priority, pcp) => {
+                let mut map = [0; 16];
+                map[usize::from(*priority)] = *pcp;
+                twin.egress_map(*network, map);
+            }
+            Change::Ingress(network, pcp, priority) => {
+                let mut map = [0; 8];
+                map[usize::from(*pcp)] = *priority;
+                twin.ingress_map(*network, map);
+            }
             Change::Silent(..) => {}
         }
     }
@@ -438,78 +284,5 @@ mod tests {
             assert_eq!(net.gateways6, [(network.v6(1), 64)], "{network:?}");
         }
         assert_eq!(theirs.networks.len(), Network::ALL.len() + 1);
-    }
-
-    #[test]
-    fn worlds_are_what_an_operator_types() {
-        let route = Mutation::Route4([172, 16, 20, 11], 24, Only::Always, Hop::Via(3));
-        let six = [0xfd, 0, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11];
-        let route6 = Mutation::Route6(six, 64, Only::Always, Hop::No("blackhole"));
-        let mtu = Some(Mutation::RouteMtu(1300, true));
-        for (mutation, next, line) in [
-            (route, None, "route prepend 172.16.20.0/24 via 172.16.40.9"),
-            (
-                route,
-                mtu,
-                "route prepend 172.16.20.0/24 via 172.16.40.9 mtu lock 1300",
-            ),
-            (route6, mtu, "route add blackhole fd00:20::/64 metric 5"),
-            (Mutation::Mtu(1, 1400), None, "link set net-b mtu 1400"),
-            (
-                Mutation::Local4([10, 9, 8, 7]),
-                None,
-                "address add 10.9.8.7/32 dev lo",
-            ),
-            (
-                Mutation::Silent4([172, 16, 20, 11]),
-                None,
-                "no neighbour 172.16.20.11",
-            ),
-            (
-                Mutation::RpFilter(2, true),
-                None,
-                "ipv4/conf/net-n/rp_filter = 1",
-            ),
-        ] {
-            let change = change(mutation, next).map(|change| change.to_string());
-            assert_eq!(change.as_deref(), Some(line), "{mutation:?}");
-        }
-        // Of the packet, of no device of ours, or nothing that a host could have.
-        for mutation in [
-            Mutation::Hops(1),
-            Mutation::Mtu(5, 1400),
-            Mutation::Mtu(1, 576),
-            Mutation::Local4([224, 0, 0, 1]),
-            Mutation::Local4([127, 0, 0, 1]),
-            Mutation::Route4([10, 9, 8, 7], 24, Only::OfClass(2), Hop::Via(3)),
-        ] {
-            assert_eq!(change(mutation, None), None, "{mutation:?}");
-        }
-    }
-
-    #[test]
-    fn a_round_changes_no_place_twice() {
-        let mut all = Vec::new();
-        for round in 0..200 {
-            let cases: Vec<_> = (round * ROUND..(round + 1) * ROUND)
-                .map(|number| (number, generator::case(7, number)))
-                .collect();
-            let changes = changes(&cases);
-            assert_eq!(changes.len(), CHANGES);
-            let mut subjects: Vec<_> = changes.iter().map(subject).collect();
-            subjects.sort();
-            subjects.dedup();
-            assert_eq!(subjects.len(), CHANGES, "{changes:?}");
-            all.extend(changes);
-        }
-        // Every kind comes.
-        let has = |wanted: fn(&Change) -> bool| all.iter().filter(|c| wanted(c)).count();
-        assert!(has(|c| matches!(c, Change::Mtu(..))) > 10);
-        assert!(has(|c| matches!(c, Change::Sysctl(..))) > 10);
-        assert!(has(|c| matches!(c, Change::Silent(..))) > 10);
-        for begin in ["route prepend ", "route add ", "address add "] {
-            let count = all.iter().filter(|c| c.to_string().starts_with(begin));
-            assert!(count.count() > 10, "{begin}");
-        }
     }
 }

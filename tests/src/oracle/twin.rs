@@ -1,12 +1,11 @@
 //! Two arms, and the tables played on both.
 
+mod rows;
+mod stage;
+
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
-use router_common::{
-    abi::{Egress, Ingress},
-    datapath::Reason,
-};
 
 use super::{
     Arm, Difference, Differences, Fate, Kind, Seen, Stats, Tally, World, compare, pin,
@@ -15,12 +14,9 @@ use super::{
 use crate::{
     lab, netns,
     packet::Frame,
-    prog::{Expect, Kernel, Network, Row},
+    prog::{Network, Row},
     tables::{Stage, Table},
 };
-
-/// Rows that go in at once: far fewer than a veth's ring has places.
-const BATCH: usize = 32;
 
 /// When the kernel has another error for the same host: a second, and some.
 const ERROR_TOKEN: std::time::Duration = std::time::Duration::from_millis(1200);
@@ -359,168 +355,6 @@ impl Twin {
         format!("{}::{}", self.test, self.table)
     }
 
-    /// XDP forwards it, and so does the kernel: rows that may go in together.
-    fn is_plain(row: &Row) -> bool {
-        matches!(row.expect, Expect::Forward { .. })
-            && matches!(row.kernel, Kernel::Forwards(..) | Kernel::Unasked)
-    }
-
-    /// Plays the rows that wait.
-    fn flush(&mut self) {
-        let rows = std::mem::take(&mut self.waiting);
-        self.batch(&rows);
-    }
-
-    /// Rows that XDP is to forward, all on one wire, at once: most are, and to
-    /// ask the daemon for every single one takes long under emulation. If
-    /// anything is not as it should be, they are played one by one.
-    fn batch(&mut self, rows: &[Row]) {
-        let inputs: Option<Vec<Vec<u8>>> = rows
-            .iter()
-            .map(|row| {
-                self.world
-                    .on_wire(row.ingress, &row.frame)
-                    .map(|f| f.bytes())
-            })
-            .collect();
-        let Some(inputs) = inputs.filter(|inputs| inputs.len() > 1) else {
-            for row in rows {
-                self.row(row);
-            }
-            return;
-        };
-        let mut expected: Vec<_> = rows.iter().filter_map(|row| self.expected(row)).collect();
-        let (on, off, counted) = self.exchange(rows[0].ingress, &inputs);
-        let senders = compare::senders(&inputs);
-        let comparison = compare::compare(&on, &off, &senders);
-        let came = on.frames.iter();
-        let mut came: Vec<_> = came
-            .map(|(wire, frame)| (*wire, compare::normal(frame, &senders).0))
-            .collect();
-        came.sort();
-        expected.sort();
-        let fine = comparison.wrong.is_empty()
-            && came == expected
-            && counted.fast == rows.len() as u64
-            && counted.frames() == on.sent;
-        if !fine {
-            for row in rows {
-                self.row(row);
-            }
-            return;
-        }
-        for difference in comparison.allowed {
-            let place = format!("{}: {} and others", self.table, rows[0].what);
-            self.differences.note(difference, &place);
-        }
-        for row in rows {
-            self.conclude(row.case, &row.what, Fate::Xdp, &[], &counted);
-        }
-    }
-
-    /// The wire and the frame, normal, that must come out of a row that is
-    /// forwarded.
-    fn expected(&self, row: &Row) -> Option<(usize, Vec<u8>)> {
-        let Expect::Forward { to, via, tag, .. } = row.expect else {
-            return None;
-        };
-        let tag = self
-            .world
-            .tag(to)
-            .and(tag)
-            .map(|tag| self.world.tag_here(tag));
-        let frame = match &row.becomes {
-            Some(becomes) => becomes.clone().tags(tag.as_slice()),
-            None => {
-                let frame = self.world.on_wire(row.ingress, &row.frame)?;
-                frame.routed(via, to.gateway_mac(), tag)
-            }
-        };
-        let bytes = frame.bytes();
-        let senders = compare::senders(std::slice::from_ref(&bytes));
-        Some((self.world.wire(to), compare::normal(&bytes, &senders).0))
-    }
-
-    /// One row of a table.
-    fn row(&mut self, row: &Row) {
-        let Some(frame) = self.world.on_wire(row.ingress, &row.frame) else {
-            self.unplayable += 1;
-            return;
-        };
-        let input = frame.bytes();
-        let frames = [input];
-        let (mut on, mut off, mut counted) = self.exchange(row.ingress, &frames);
-        if row.kernel == Kernel::Answers && on.frames.is_empty() && off.frames.is_empty() {
-            self.differs(Difference::ErrorLimit, &row.what);
-            std::thread::sleep(ERROR_TOKEN);
-            (on, off, counted) = self.exchange(row.ingress, &frames);
-        }
-        if on.refused && off.refused {
-            // Larger than what the NIC takes: nothing of the router's.
-            self.unplayable += 1;
-            return;
-        }
-        let (fate, mut wrong) = self.judge(&row.what, &frames, &on, &off, &counted);
-        match row.expect {
-            Expect::Forward { .. } => {
-                if counted.fast != 1 {
-                    wrong.push("XDP should have forwarded it".to_owned());
-                }
-                let senders = compare::senders(&frames);
-                let came = on.frames.iter();
-                let came: Vec<_> = came
-                    .map(|(wire, frame)| (*wire, compare::normal(frame, &senders).0))
-                    .collect();
-                let expected = self.expected(row);
-                if came != expected.as_slice() {
-                    for (what, frames) in [("expected", expected.as_slice()), ("came", &came)] {
-                        wrong.extend(frames.iter().map(|(wire, frame)| {
-                            format!("{what} on wire{wire}: {}", compare::describe(frame))
-                        }));
-                    }
-                }
-            }
-            Expect::Up(reason) => {
-                // Without tags there is none to be cut off.
-                let untagged = reason == Reason::FrameTooShort && frame.tag_list().is_empty();
-                if on.alive && counted.verdict(reason.name()) == 0 && !untagged {
-                    wrong.push(format!("XDP should have passed it up as {}", reason.name()));
-                }
-            }
-        }
-        wrong.extend(self.kernel_wrong(row, &frames[0], &off));
-        self.conclude(row.case, &row.what, fate, &wrong, &counted);
-    }
-
-    /// Where the kernel alone did not do what the row says.
-    fn kernel_wrong(&self, row: &Row, input: &[u8], off: &Seen) -> Option<String> {
-        let fine = match row.kernel {
-            Kernel::Unasked => true,
-            Kernel::Drops => off.frames.is_empty(),
-            Kernel::Answers => {
-                let wire = self.world.wire(row.ingress);
-                matches!(off.frames.as_slice(), [(at, _)] if *at == wire)
-                    && !compare::was_forwarded(input, off)
-            }
-            Kernel::Forwards(to, via) => {
-                let wire = self.world.wire(to);
-                matches!(off.frames.as_slice(), [(at, frame)] if *at == wire && frame.starts_with(&via))
-                    && compare::was_forwarded(input, off)
-            }
-        };
-        (!fine).then(|| {
-            let came: Vec<_> = off
-                .frames
-                .iter()
-                .map(|(wire, frame)| format!("wire{wire}: {}", compare::describe(frame)))
-                .collect();
-            format!(
-                "the kernel should: {:?}; what left it: {came:?}",
-                row.kernel
-            )
-        })
-    }
-
     /// Fails the test if a row failed.
     ///
     /// # Panics
@@ -554,92 +388,6 @@ fn unannounced_key(key: &str) -> bool {
 /// The daemon looks once a second.
 fn unannounced() -> std::time::Duration {
     std::time::Duration::from_millis(if lab::slow() { 3000 } else { 1300 })
-}
-
-impl Stage for Twin {
-    fn check(&mut self, rows: impl IntoIterator<Item = Row>) {
-        for row in rows.into_iter().filter(|row| !row.by_hand) {
-            if Self::is_plain(&row) {
-                let other = |first: &Row| first.ingress != row.ingress;
-                if self.waiting.len() == BATCH || self.waiting.first().is_some_and(other) {
-                    self.flush();
-                }
-                self.waiting.push(row);
-            } else {
-                self.flush();
-                self.row(&row);
-            }
-        }
-    }
-
-    fn ip(&mut self, lines: &str) {
-        self.flush();
-        for arm in [&self.on, &self.off] {
-            arm.router
-                .ip_batch(lines)
-                .unwrap_or_else(|e| panic!("{e:?}"));
-        }
-        self.unsettled = true;
-    }
-
-    fn ip6(&mut self, words: &str) {
-        self.flush();
-        for arm in [&self.on, &self.off] {
-            arm.router
-                .ip(&format!("-6 {words}"))
-                .unwrap_or_else(|e| panic!("{e:?}"));
-        }
-        self.unsettled = true;
-    }
-
-    fn sysctl(&mut self, key: &str, value: &str) {
-        self.flush();
-        self.baseline
-            .remember(key, &self.off)
-            .unwrap_or_else(|e| panic!("{e:?}"));
-        for arm in [&self.on, &self.off] {
-            arm.router
-                .sysctl(key, value)
-                .unwrap_or_else(|e| panic!("{e:?}"));
-        }
-        self.unannounced |= unannounced_key(key);
-        self.unsettled = true;
-    }
-
-    /// The daemon's matter.
-    fn change_ingress(&mut self, _: Network, _: impl FnOnce(&mut Ingress)) {}
-
-    /// The daemon's matter.
-    fn change_egress(&mut self, _: Network, _: impl FnOnce(&mut Egress)) {}
-
-    /// Of the VLAN device; the daemon reads it. Where there is none, no frame has a
-    /// priority.
-    fn egress_map(&mut self, network: Network, pcp: [u8; 16]) {
-        if self.world.tag(network).is_some() {
-            let map = pcp.iter().enumerate();
-            let map = map.fold(String::new(), |text, (priority, pcp)| {
-                format!("{text} {priority}:{pcp}")
-            });
-            let device = network.device();
-            self.ip(&format!("link set {device} type vlan egress-qos-map{map}"));
-            self.mapped = true;
-        }
-    }
-
-    fn ingress_map(&mut self, network: Network, priority: [u32; 8]) {
-        if self.world.tag(network).is_some() {
-            let map = priority.iter().enumerate();
-            let map = map.fold(String::new(), |text, (pcp, priority)| {
-                format!("{text} {pcp}:{priority}")
-            });
-            let device = network.device();
-            self.ip(&format!("link set {device} type vlan ingress-qos-map{map}"));
-            self.mapped = true;
-        }
-    }
-
-    /// The daemon's matter.
-    fn sync_locals(&mut self) {}
 }
 
 /// A test that forgets to finish must not pass for it.
