@@ -260,3 +260,33 @@ fn a_service_with_a_bad_file_says_so_and_comes_when_it_is_mended() -> Result<()>
     ensure!(programs(&lab).iter().all(Option::is_none));
     Ok(())
 }
+
+/// It was started again, and set up again what `down` had just put back.
+#[test]
+fn a_service_that_cannot_go_down_whole_stays_down() -> Result<()> {
+    let test = "a_service_that_cannot_go_down_whole_stays_down";
+    let Some(service) = Service::started(test) else {
+        return Ok(());
+    };
+    // Somebody's folder: root without CAP_DAC_OVERRIDE cannot look into it.
+    let stuck = "/sys/fs/bpf/router-ctl/lab/stuck";
+    let machine = &service.machine;
+    machine.run("mkdir", &["-p", &format!("{stuck}/inside")])?;
+    machine.run("chmod", &["0700", stuck])?;
+    machine.run("chown", &["4711", stuck])?;
+    let output = machine.output("router-ctl", &["--instance", "lab", "down"])?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.code() == Some(1), "{told}");
+    ensure!(told.contains("RC0502"), "{told}");
+    wait::until("the service to fail", LIMIT, || {
+        Ok((service.property("ActiveState") == "failed").then_some(()))
+    })?;
+    ensure!(service.property("ExecMainStatus") == "6");
+    // RestartSec= is 2: it does not come.
+    std::thread::sleep(Duration::from_secs(4));
+    ensure!(service.property("ActiveState") == "failed");
+    ensure!(service.property("NRestarts") == "0");
+    ensure!(programs(&service.lab).iter().all(Option::is_none));
+    // Root's shell can.
+    service.call(&["down"]).map(drop)
+}
