@@ -37,6 +37,16 @@ AllowIsolate=yes
 Requires=systemd-journald.service
 UNIT
 mount --bind /run/etc /etc
+
+# Of Debian's units those without which there are no services: what else they
+# would pull in is not this machine's, and takes minutes under emulation.
+mkdir /run/units
+for unit in basic local-fs multi-user network-pre paths shutdown slices sockets swap sysinit timers; do
+    cp "/lib/systemd/system/$unit.target" /run/units/
+done
+cp /lib/systemd/system/systemd-journald.service /lib/systemd/system/systemd-journald*.socket /run/units/
+mount --bind /run/units /lib/systemd/system
+mount -t tmpfs tmpfs /lib/systemd/system-generators
 mount -t tmpfs tmpfs /var/lib
 mount -t tmpfs tmpfs /var/log
 mount -t tmpfs -o mode=1777 tmpfs /var/tmp
