@@ -144,6 +144,7 @@ fn edited(
             format!("{name} is not TOML"),
         )
         .cause(error)
+        .help(format!("`router-ctl config check {name}` shows where"))
     })?;
     let entries = document.entry("route").or_insert_with(|| {
         let tables = ArrayOfTables::new();

@@ -110,6 +110,8 @@ impl Store {
 
     /// Puts these lines in the place of all others, in one step.
     pub(super) fn replace(&mut self, lines: &[Line]) -> io::Result<()> {
+        // It may have gone with the file.
+        make_folder(&self.path)?;
         let fresh = self.path.with_extension("journal.new");
         // Left by a daemon that died here: it never was the journal.
         match fs::remove_file(&fresh) {

@@ -399,8 +399,11 @@ fn a_journal_that_was_removed_is_written_anew() {
     journal.announce(up("eth0"), None).unwrap();
     fs::remove_file(fixture.path()).unwrap();
     journal.announce(up("eth1"), None).unwrap();
+    // With everything around it.
+    fs::remove_dir_all(fixture.dir.path()).unwrap();
+    journal.announce(up("eth2"), None).unwrap();
     drop(journal);
-    assert_eq!(fixture.open().entries().len(), 2);
+    assert_eq!(fixture.open().entries().len(), 3);
 }
 
 /// Thousands of routes waited for the disk one by one, and everything else for
