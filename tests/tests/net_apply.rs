@@ -136,6 +136,11 @@ fn what_nobody_confirms_goes_back() {
     // By the clock.
     apply(&daemon, "2");
     assert!(config_state(&daemon)["confirm_seconds"].as_u64().unwrap() <= 2);
+    // Whoever applies it once more is told that it still has to be confirmed.
+    let again = daemon
+        .json(&["config", "apply", "--confirm", "99"])
+        .unwrap();
+    assert!(again["confirm_seconds"].as_u64().unwrap() <= 2, "{again}");
     wait_for_networks(&daemon, &["net0", "net1"]);
     assert_eq!(config_state(&daemon)["confirm_seconds"], Value::Null);
     let diff = daemon.call(&["config", "diff"]).unwrap();

@@ -4,7 +4,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Output,
+    process::{Command, Output},
 };
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -13,6 +13,7 @@ use router_tests::{
     hitless::{assert_by_xdp, forwarding, programs, until},
     kernel_objects::KernelObjects,
     lab::Lab,
+    pass::PassProgram,
     router_daemon::RouterDaemon,
 };
 
@@ -59,6 +60,26 @@ fn a_lock_that_is_removed_lets_no_second_daemon_in() {
     }
 }
 
+/// What is not in the journal when the daemon dies is never put back.
+#[test]
+fn a_journal_that_is_emptied_is_whole_again_before_the_daemon_dies() {
+    let test = "a_journal_that_is_emptied_is_whole_again_before_the_daemon_dies";
+    let Some(lab) = Lab::or_skip(test, 2) else {
+        return;
+    };
+    let untouched = Footprint::settled(lab.router()).unwrap();
+    let mut daemon = RouterDaemon::configure(&lab, &lab.config(&[0, 1], "")).unwrap();
+    daemon.start().unwrap();
+    let whole = fs::read(journal(&daemon)).unwrap();
+    fs::write(journal(&daemon), "").unwrap();
+    until("the journal to be written anew", || {
+        Ok(fs::read(journal(&daemon))?.len() >= whole.len() / 2)
+    });
+    daemon.kill().unwrap();
+    daemon.down().unwrap();
+    untouched.is_restored(lab.router()).unwrap();
+}
+
 #[test]
 fn down_without_a_journal_detaches_xdp() {
     let Some((lab, mut daemon)) = forwarding("down_without_a_journal_detaches_xdp", "") else {
@@ -97,6 +118,43 @@ fn down_without_a_journal_detaches_xdp() {
     // There is nothing more to be done.
     let output = down();
     assert!(output.status.success(), "{}", told(&output));
+}
+
+/// `status` named a command that could not mend it, and an apply of something
+/// else was undone half-way.
+#[test]
+fn a_program_in_the_place_of_ours_is_told_before_anything_is_done() {
+    let test = "a_program_in_the_place_of_ours_is_told_before_anything_is_done";
+    let Some((lab, mut daemon)) = forwarding(test, "") else {
+        return;
+    };
+    let trunk = lab.trunks()[0].clone();
+    let link = daemon.attachments().unwrap()[0].link_id.unwrap();
+    let detached = Command::new("bpftool")
+        .args(["link", "detach", "id", &link.to_string()])
+        .status()
+        .unwrap();
+    assert!(detached.success());
+    let other = PassProgram::attach(lab.router(), &trunk).unwrap();
+    let (program, _) = other.ids().unwrap();
+    let told_of = format!("another XDP program is attached to {trunk} in place of ours");
+    until("the status to tell", || {
+        let problems = daemon.json(&["status"])?["problems"].to_string();
+        Ok(problems.contains(&told_of) && problems.contains(&format!("id {program}")))
+    });
+    daemon
+        .write_config(&lab.config(&[0, 1], "direct_lease = 50"))
+        .unwrap();
+    let output = daemon.output(&["config", "apply"]).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert!(told(&output).contains("RC0404"), "{}", told(&output));
+    // Gone again: the command that `status` names mends it.
+    drop(other);
+    daemon.call(&["config", "apply"]).unwrap();
+    until("our program to be back", || {
+        Ok(daemon.json(&["status"])?["state"] == "forwarding")
+    });
+    daemon.down().unwrap();
 }
 
 /// The daemon ended with 1, and systemd started it again: everything was set up

@@ -302,6 +302,19 @@ pub struct ErrorBody {
     pub more: Vec<ErrorBody>,
 }
 
+/// `router-ctl config check`: what is in a file that is right.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConfigCheck {
+    /// `true`: what is wrong comes as an error.
+    pub ok: bool,
+    /// How many trunks.
+    pub trunks: usize,
+    /// How many networks.
+    pub networks: usize,
+    /// How many routes.
+    pub routes: usize,
+}
+
 /// `router-ctl version`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Version {

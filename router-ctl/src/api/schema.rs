@@ -22,6 +22,7 @@ pub fn schema() -> Value {
         ("stats", of::<model::Stats>(&mut generator)),
         ("monitor", of::<event::Event>(&mut generator)),
         ("config show", of::<model::RunningConfig>(&mut generator)),
+        ("config check", of::<model::ConfigCheck>(&mut generator)),
         (
             "config diff",
             of::<Vec<model::ConfigChange>>(&mut generator),

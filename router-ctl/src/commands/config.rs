@@ -7,13 +7,15 @@ use std::{
 };
 
 use clap::Subcommand;
-use serde_json::json;
 
 use super::globals::Globals;
 use crate::{
     api::{
         CONFIRM,
-        model::{ConfigApplied, ConfigApply, ConfigChange, ConfigChangeKind, ConfigKeyChange},
+        model::{
+            ConfigApplied, ConfigApply, ConfigChange, ConfigChangeKind, ConfigCheck,
+            ConfigKeyChange,
+        },
     },
     config::{self, Config},
     error::Error,
@@ -137,22 +139,22 @@ pub(super) async fn run(args: &Args, globals: &Globals) -> Result<ExitCode, Erro
 
 fn check(file: &Path, format: Format) -> Result<(), Error> {
     let config = Config::load(file)?;
-    let (trunks, networks, routes) = (
-        config.trunks.len(),
-        config.networks.len(),
-        config.routes.len(),
-    );
+    let found = ConfigCheck {
+        ok: true,
+        trunks: config.trunks.len(),
+        networks: config.networks.len(),
+        routes: config.routes.len(),
+    };
     if format.json {
-        let found = json!({ "ok": true, "trunks": trunks, "networks": networks, "routes": routes });
         return output::print(&format.json(&found)?);
     }
     let counted = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     format.done(&format!(
         "{} is ok: {}, {}, {}",
         file.display(),
-        counted(trunks, "trunk"),
-        counted(networks, "network"),
-        counted(routes, "route"),
+        counted(found.trunks, "trunk"),
+        counted(found.networks, "network"),
+        counted(found.routes, "route"),
     ))
 }
 

@@ -12,6 +12,10 @@ use crate::{
 
 /// Errors shown at a time: the rest are mostly their consequences.
 const SHOWN: usize = 20;
+/// Errors told at all, as JSON. Each of them is looked for in the whole text: a
+/// daemon that reads megabytes of nonsense at SIGHUP must not be busy with it for
+/// minutes.
+const TOLD: usize = 256;
 
 /// A place in the text, in bytes.
 pub(super) type Span = Range<usize>;
@@ -156,6 +160,7 @@ impl Diagnostics {
         };
         let more = rest
             .iter()
+            .take(TOLD - 1)
             .map(|diagnostic| diagnostic.error(source, String::new(), Vec::new()))
             .collect();
         Err(first.error(source, self.render(source, &Renderer::styled()), more))

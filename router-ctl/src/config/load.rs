@@ -150,6 +150,7 @@ pub(super) fn read_as(path: &Path, user: u32) -> Result<String, Error> {
     let unreadable = |error: &io::Error| {
         let help = match error.kind() {
             io::ErrorKind::PermissionDenied => "read it as its owner or as root: sudo",
+            io::ErrorKind::InvalidData => "TOML is UTF-8: save it as such (`iconv -t UTF-8`)",
             _ => "name a file that is there; `router-ctl config --help` shows one to begin with",
         };
         let kind = match error.kind() {

@@ -30,10 +30,10 @@ use super::{
 };
 use crate::{
     api::model::{ConfigApplied, ConfigApply},
-    codes,
+    clock, codes,
     config::{Config, Loaded, Trunk, XdpMode, diff},
     error::{Error, Kind},
-    netlink::types::RouteSpec,
+    netlink::types::{RouteSpec, Tables},
 };
 
 /// Until what could not be taken back is tried again.
@@ -131,6 +131,7 @@ impl Engine {
         // confirmed still is.
         let noted = !changes.is_empty();
         let confirm_seconds = wanted.confirm_seconds.filter(|_| noted);
+        let left = |until: u64| until.saturating_sub(clock::now());
         let undo = if noted {
             let saved = &mut self.host.saved;
             Some(saved.begin(&old, &loaded.config, confirm_seconds)?)
@@ -151,7 +152,8 @@ impl Engine {
         Ok(ConfigApplied {
             changes,
             steps: Vec::new(),
-            confirm_seconds,
+            // Those of an apply before this one, where nothing was new.
+            confirm_seconds: confirm_seconds.or(self.host.saved.confirm_until().map(left)),
         })
     }
 
@@ -203,13 +205,24 @@ impl Engine {
                 .trunks
                 .iter()
                 .find(|old| old.interface == trunk.interface);
-            before.is_none_or(|old| old.xdp == XdpMode::Off)
+            let has_none = before.is_none_or(|old| old.xdp == XdpMode::Off);
+            has_none || self.has_lost(&trunk.interface, &tables)
         };
         let newcomers = Config {
             trunks: config.trunks.iter().filter(is_new).cloned().collect(),
             ..Config::default()
         };
         foreign::refuse_all(&newcomers, &self.aside.bpffs, &self.host).await
+    }
+
+    /// Whether somebody else's program is in the place of ours.
+    fn has_lost(&self, trunk: &str, tables: &Tables) -> bool {
+        let Some(xdp) = tables.link(trunk).and_then(|link| link.xdp) else {
+            return false;
+        };
+        let dataplane = self.shared.dataplane();
+        let ours = dataplane.as_ref().map(|d| d.is_ours(xdp.prog_id));
+        matches!(ours, Some(Ok(false)))
     }
 
     /// Whether the maps have room for what `config` has.

@@ -239,6 +239,7 @@ impl Engine {
         );
         known.ready = ready;
         known.pin_failure = self.care.pin_failure.clone();
+        known.journal_failure = self.care.journal_failure.clone();
         known.attach_failures = self.care.attach_failures.clone();
         known.warnings = self.netfilter.warnings(&config);
         known.losses = self.care.losses.clone();

@@ -1,5 +1,7 @@
 //! Failures below, in the words of the user.
 
+use std::io;
+
 use crate::{
     codes, dataplane,
     error::{Error, Kind},
@@ -63,17 +65,21 @@ fn already_running(instance: &str, error: &journal::Error) -> Error {
 
 /// The journal.
 pub(super) fn journal(error: &journal::Error) -> Error {
+    let damaged = |path: &std::path::Path| {
+        format!(
+            "see what it says, put back by hand what is still changed, and remove it: rm {}",
+            path.display()
+        )
+    };
     let (kind, help) = match error {
-        journal::Error::Io { source, .. } => (kind_of(source.raw_os_error()), None),
+        journal::Error::Io { source, path } => match kind_of(source.raw_os_error()) {
+            Kind::NotPermitted => (Kind::NotPermitted, None),
+            kind if source.kind() == io::ErrorKind::InvalidData => (kind, Some(damaged(path))),
+            kind => (kind, Some("make room there, or make it writable".into())),
+        },
         // Said where it is opened.
         journal::Error::Elsewhere { .. } | journal::Error::Locked { .. } => (Kind::Failed, None),
-        journal::Error::Corrupt { path, .. } => (
-            Kind::Failed,
-            Some(format!(
-                "see what it says, put back by hand what is still changed, and remove it: rm {}",
-                path.display()
-            )),
-        ),
+        journal::Error::Corrupt { path, .. } => (Kind::Failed, Some(damaged(path))),
     };
     let mut failed = Error::new(kind, codes::JOURNAL, "cannot use the journal").cause(error);
     failed.help = help;
@@ -109,5 +115,24 @@ fn with_root(error: Error) -> Error {
     match error.kind {
         Kind::NotPermitted => error.help("the daemon needs root: run it with sudo"),
         _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_that_cannot_be_used_says_what_mends_it() {
+        let helps = |source| {
+            let path = "/x/a.journal".into();
+            journal(&journal::Error::Io { path, source }).help.unwrap()
+        };
+        let full = io::Error::from_raw_os_error(libc::ENOSPC);
+        assert!(helps(full).contains("make room"));
+        let garbage = io::Error::new(io::ErrorKind::InvalidData, "not UTF-8");
+        assert!(helps(garbage).contains("rm /x/a.journal"));
+        let denied = io::Error::from_raw_os_error(libc::EACCES);
+        assert!(helps(denied).contains("sudo"));
     }
 }

@@ -46,6 +46,7 @@ pub(super) fn judge(config: &Config, known: &Known) -> Health {
         }
     }
     problems.extend(known.pin_failure.clone());
+    problems.extend(known.journal_failure.clone());
     if let Some(failure) = &known.map_failure {
         problems.push(problem(failure.clone(), None));
     }
@@ -97,10 +98,13 @@ fn judge_trunk(
         Some(attachment) if link.xdp.map(|xdp| xdp.prog_id) == Some(attachment.prog_id) => {}
         // Bring-up is not that far.
         None if !known.ready => {}
-        _ => problems.push(problem(
-            format!("the XDP program is not attached to {name} any more"),
-            Some("router-ctl config apply".into()),
-        )),
+        _ => problems.push(match link.xdp {
+            Some(xdp) => displaced(name, xdp.prog_id),
+            None => problem(
+                format!("the XDP program is not attached to {name} any more"),
+                Some("router-ctl config apply".into()),
+            ),
+        }),
     }
     if known.rx_vlan.get(at).copied().flatten() == Some(true) {
         problems.push(problem(
@@ -134,6 +138,18 @@ fn deaf_peer<'t>(link: &Link, index: &Index<'t>) -> Option<&'t str> {
     let is_veth = link.kind.as_deref() == Some("veth");
     let peer = index.link_of(link.parent.filter(|_| is_veth)?)?;
     (peer.kind == link.kind && peer.xdp.is_none()).then_some(&*peer.name)
+}
+
+/// `config apply` detaches nothing that is not ours.
+fn displaced(name: &str, program: u32) -> Problem {
+    problem(
+        format!("another XDP program is attached to {name} in place of ours: id {program}"),
+        Some(format!(
+            "see whose it is with `bpftool prog show id {program}`; detach it with `ip link set \
+             {name} xdp off`, or with `bpftool link detach` where `bpftool link show` has a link of \
+             it; then `router-ctl config apply`"
+        )),
+    )
 }
 
 fn judge_link(what: &str, link: &Link, problems: &mut Vec<Problem>) {

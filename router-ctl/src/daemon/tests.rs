@@ -11,12 +11,13 @@ use super::{
     handle::needs_device,
     keeper::is_in_place,
     view::{self, Known},
-    xdp::pin_problem,
+    xdp::{journal_problem, pin_problem},
 };
 use crate::{
     api::model::State,
     config::{Config, Network, PcpPolicy, StaticRoute, Trunk, XdpMode},
     dataplane::{self, Attachment, Counters},
+    journal,
     netlink::{
         PROTOCOL,
         types::{
@@ -192,6 +193,18 @@ fn every_problem_has_its_mending_command() {
             Some("router-ctl config apply"),
         ),
         (
+            |k| {
+                k.kernel.tables.links[0].xdp = Some(Xdp {
+                    prog_id: 4711,
+                    mode: XdpAttachment::Native,
+                });
+            },
+            "another XDP program is attached to eth0 in place of ours: id 4711",
+            Some(
+                "see whose it is with `bpftool prog show id 4711`; detach it with `ip link set eth0 xdp off`, or with `bpftool link detach` where `bpftool link show` has a link of it; then `router-ctl config apply`",
+            ),
+        ),
+        (
             |k| k.attachments = vec![Some(attachment(IfIndex::new(99), false))],
             "trunk eth0 was made anew, and XDP is not attached to it: not yet",
             Some("mend what it names: it is tried again every second"),
@@ -298,6 +311,17 @@ fn every_problem_has_its_mending_command() {
             Some(
                 "if nobody needs it: rm /sys/fs/bpf/x; what belongs there is pinned again by itself (`router-ctl explain RC0406`)",
             ),
+        ),
+        (
+            |k| {
+                let full = journal::Error::Io {
+                    path: "/var/lib/router-ctl/x.journal".into(),
+                    source: std::io::Error::from_raw_os_error(libc::ENOSPC),
+                };
+                k.journal_failure = Some(journal_problem(&full));
+            },
+            "`router-ctl down` could not put everything back: /var/lib/router-ctl/x.journal: No space left on device (os error 28)",
+            Some("make room there, or make it writable: it is written anew by itself"),
         ),
         (
             |k| k.map_failure = Some("map LOCALS: full".into()),

@@ -59,6 +59,8 @@ pub(super) struct Known {
     pub(super) following: Following,
     /// What is not pinned any more and cannot be pinned again.
     pub(super) pin_failure: Option<Problem>,
+    /// Why `down` would not know what was done.
+    pub(super) journal_failure: Option<Problem>,
     /// By trunk: why XDP could not be attached to it when it was made anew.
     pub(super) attach_failures: BTreeMap<String, String>,
     /// What is lost between two trunks.

@@ -1,5 +1,5 @@
-//! Looking after XDP once a second: pins that were removed, and trunks that were
-//! made anew. (The kernel does not announce that a bpf_link was detached either:
+//! Looking after XDP once a second: pins that were removed, trunks that were made
+//! anew, and the journal, by which all of it is undone. (The kernel does not announce that a bpf_link was detached either:
 //! the follower looks at the trunks.)
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -15,6 +15,7 @@ use crate::{
     config::{Trunk, XdpMode},
     dataplane,
     error::Error,
+    journal,
     netlink::types::Link,
 };
 
@@ -23,6 +24,8 @@ use crate::{
 pub(super) struct Care {
     /// Why not everything is pinned.
     pub(super) pin_failure: Option<Problem>,
+    /// Why the journal is not what it should be.
+    pub(super) journal_failure: Option<Problem>,
     /// By trunk: why it could not be attached to when it was made anew.
     pub(super) attach_failures: BTreeMap<String, String>,
     /// What is lost between two trunks, as a problem.
@@ -33,6 +36,7 @@ impl Engine {
     /// Pins what has lost its pin, and attaches to trunks that were made anew.
     pub(super) async fn look_after_xdp(&mut self) {
         let mut changed = self.mend_pins();
+        changed |= self.mend_journal();
         changed |= self.look_for_losses();
         let config = self.shared.config();
         let numbering = self.shared.known().numbering.clone();
@@ -59,6 +63,18 @@ impl Engine {
         let losses = self.losses.look(&counts, Instant::now());
         let changed = losses != self.care.losses;
         self.care.losses = losses;
+        changed
+    }
+
+    /// Should the daemon die now, `down` would know nothing of what is not there.
+    fn mend_journal(&mut self) -> bool {
+        let failure = self.host.journal.provide().err();
+        let failure = failure.map(|error| journal_problem(&error));
+        let changed = failure != self.care.journal_failure;
+        if changed && let Some(failure) = &failure {
+            warn!("{}", failure.message);
+        }
+        self.care.journal_failure = failure;
         changed
     }
 
@@ -138,6 +154,20 @@ pub(super) fn pin_problem(error: &dataplane::Error) -> Problem {
     };
     Problem {
         message: format!("XDP would not outlive the daemon: {error}"),
+        help: Some(help),
+    }
+}
+
+pub(super) fn journal_problem(error: &journal::Error) -> Problem {
+    let help = match error {
+        journal::Error::Locked { path } => format!(
+            "see who has it: fuser {}; two daemons of one instance undo each other's work",
+            path.display()
+        ),
+        _ => "make room there, or make it writable: it is written anew by itself".to_owned(),
+    };
+    Problem {
+        message: format!("`router-ctl down` could not put everything back: {error}"),
         help: Some(help),
     }
 }

@@ -304,13 +304,13 @@ impl Journal {
         if lines.is_empty() {
             return Ok(announced);
         }
-        let written = self
-            .provide()
-            .and_then(|()| self.store.append_synced(&lines));
-        written.map_err(|source| {
-            (self.entries, self.next_id) = before;
-            self.failed(source)
-        })?;
+        // As it was before: the lines are what is new.
+        let entered = std::mem::replace(&mut self.entries, before.0);
+        let next_id = std::mem::replace(&mut self.next_id, before.1);
+        self.provide()?;
+        let written = self.store.append_synced(&lines);
+        written.map_err(|source| self.failed(source))?;
+        (self.entries, self.next_id) = (entered, next_id);
         Ok(announced)
     }
 
@@ -412,13 +412,22 @@ impl Journal {
         std::iter::once(system).chain(entries).collect()
     }
 
-    /// Somebody may have removed the file: what it held is still to be undone.
-    fn provide(&mut self) -> io::Result<()> {
-        if self.store.is_gone() {
-            warn!("{} was removed: written anew", self.store.path().display());
-            self.compact()?;
+    /// Writes the file anew where somebody has removed, replaced or emptied it:
+    /// what it held is still to be undone, by whoever comes after this daemon.
+    /// Called now and then, as well as before anything is announced.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn provide(&mut self) -> Result<(), Error> {
+        if self.store.is_whole().unwrap_or(false) {
+            return Ok(());
         }
-        Ok(())
+        let path = self.store.path().to_owned();
+        if self.store.is_anothers() {
+            return Err(Error::Locked { path });
+        }
+        warn!("{} was removed or changed: written anew", path.display());
+        self.compact().map_err(|source| self.failed(source))
     }
 
     /// Ends a journal in which everything is undone.

@@ -140,9 +140,17 @@ impl Store {
         self.sync()
     }
 
-    /// Whether the file was removed under the daemon.
-    pub(super) fn is_gone(&self) -> bool {
-        fs::symlink_metadata(&self.path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    /// Whether the path still leads to this file, and the file is as long as what
+    /// was written: somebody may have removed, replaced or emptied it.
+    pub(super) fn is_whole(&self) -> io::Result<bool> {
+        Ok(lock::is_at(&self.file, &self.path)? && self.file.metadata()?.len() == self.length)
+    }
+
+    /// Whether another process writes what is at the path by now.
+    pub(super) fn is_anothers(&self) -> bool {
+        let there = File::open(&self.path);
+        !lock::is_at(&self.file, &self.path).unwrap_or(false)
+            && there.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
     /// Keeps what it holds under another name.

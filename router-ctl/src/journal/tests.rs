@@ -1,4 +1,7 @@
-use std::{fs::OpenOptions, path::PathBuf};
+use std::{
+    fs::OpenOptions,
+    path::{Path, PathBuf},
+};
 
 use super::*;
 use crate::sys::Offload;
@@ -38,6 +41,10 @@ impl Fixture {
 
     fn path(&self) -> PathBuf {
         Journal::path(self.dir.path(), "default")
+    }
+
+    fn on_disk(&self) -> String {
+        fs::read_to_string(self.path()).unwrap()
     }
 
     fn open(&self) -> Journal {
@@ -257,13 +264,17 @@ fn a_full_disk_leaves_whole_lines() {
     journal.announce(up("eth0"), None).unwrap();
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     let whole = std::mem::replace(&mut journal.store.file, full);
-    let error = journal.announce(up("eth1"), None).unwrap_err();
-    assert!(error.to_string().contains("No space left"), "{error}");
+    // It is not the file that was there, and another one cannot be made either.
+    let fresh = fixture.path().with_extension("journal.new");
+    fs::create_dir(&fresh).unwrap();
+    journal.announce(up("eth1"), None).unwrap_err();
     assert_eq!(journal.entries().len(), 1, "not announced: not to be done");
     // Undone all the same, or `down` would not end.
-    journal.undone(1).unwrap_err();
+    let error = journal.undone(1).unwrap_err();
+    assert!(error.to_string().contains("No space left"), "{error}");
     assert!(journal.entries().is_empty());
     journal.store.file = whole;
+    fs::remove_dir(&fresh).unwrap();
     journal.announce(up("eth2"), None).unwrap();
     drop(journal);
     assert_eq!(fixture.open().entries().len(), 2);
@@ -392,18 +403,52 @@ fn a_journal_that_cannot_be_written_anew_stays() {
     assert_eq!(fixture.open().entries().len(), 2);
 }
 
+/// `> NAME.journal`, a backup that was played back, `rm`: what was done is known
+/// to whoever comes next all the same, and nothing is added to a file without its
+/// head.
 #[test]
-fn a_journal_that_was_removed_is_written_anew() {
+fn a_journal_that_was_removed_or_changed_is_written_anew() {
+    let harms: [fn(&Path); 5] = [
+        |path| fs::remove_file(path).unwrap(),
+        |path| fs::remove_dir_all(path.parent().unwrap()).unwrap(),
+        |path| fs::write(path, "").unwrap(),
+        |path| fs::write(path, "{}, garbage").unwrap(),
+        |path| {
+            let other = path.with_extension("backup");
+            fs::copy(path, &other).unwrap();
+            fs::rename(&other, path).unwrap();
+        },
+    ];
+    for harm in harms {
+        let fixture = Fixture::new();
+        let mut journal = fixture.open();
+        journal.announce(up("eth0"), None).unwrap();
+        harm(&fixture.path());
+        // Whether something is announced after it or not.
+        journal.provide().unwrap();
+        assert!(fixture.on_disk().contains("eth0"));
+        harm(&fixture.path());
+        journal.announce(up("eth1"), None).unwrap();
+        let id = journal.announce(up("eth2"), None).unwrap().id;
+        journal.undone(id).unwrap();
+        drop(journal);
+        assert_eq!(fixture.open().entries().len(), 2);
+    }
+}
+
+/// The lock in `/run` went with it, and a second daemon has begun its own.
+#[test]
+fn another_daemons_journal_is_left_alone() {
     let fixture = Fixture::new();
-    let mut journal = fixture.open();
-    journal.announce(up("eth0"), None).unwrap();
+    let mut first = fixture.open();
+    first.announce(up("eth0"), None).unwrap();
     fs::remove_file(fixture.path()).unwrap();
-    journal.announce(up("eth1"), None).unwrap();
-    // With everything around it.
-    fs::remove_dir_all(fixture.dir.path()).unwrap();
-    journal.announce(up("eth2"), None).unwrap();
-    drop(journal);
-    assert_eq!(fixture.open().entries().len(), 3);
+    let mut second = fixture.open();
+    second.announce(up("eth1"), None).unwrap();
+    assert!(matches!(first.provide(), Err(Error::Locked { .. })));
+    first.announce(up("eth2"), None).unwrap_err();
+    drop((first, second));
+    assert_eq!(fixture.open().entries()[0].effect, up("eth1"));
 }
 
 /// Thousands of routes waited for the disk one by one, and everything else for
@@ -444,8 +489,12 @@ fn of_several_effects_that_cannot_be_announced_none_is() {
     let first = journal.announce(up("eth0"), None).unwrap().id;
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     let whole = std::mem::replace(&mut journal.store.file, full);
+    // It is not the file that was there, and another one cannot be made either.
+    let fresh = fixture.path().with_extension("journal.new");
+    fs::create_dir(&fresh).unwrap();
     let effects = vec![(up("eth1"), None), (up("eth2"), None)];
     journal.announce_all(effects).unwrap_err();
+    fs::remove_dir(&fresh).unwrap();
     journal.store.file = whole;
     assert_eq!(journal.entries().len(), 1);
     assert_eq!(journal.announce(up("eth3"), None).unwrap().id, first + 1);

@@ -74,7 +74,16 @@ pub(crate) fn fits(command: &str, words: &str, text: &[u8]) {
 #[test]
 fn every_command_prints_what_the_schema_says() {
     let daemon = Daemon::start();
+    let dir = tempfile::tempdir().unwrap();
+    let good = dir.path().join("good.toml");
+    fs::write(
+        &good,
+        "[[trunk]]\ninterface = \"eth0\"\n[[network]]\nname = \"a\"\nvlan = 7\n",
+    )
+    .unwrap();
+    let check = format!("config check {}", good.display());
     for (command, words) in [
+        ("config check", check.as_str()),
         ("status", ""),
         ("status", "status"),
         ("networks", "networks"),

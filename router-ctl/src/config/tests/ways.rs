@@ -147,10 +147,10 @@ fn files() {
     folder(0o700);
 
     fs::write(&path, [0xff, 0xfe]).unwrap();
-    assert_eq!(
-        Config::load(&path).unwrap_err().code,
-        codes::CONFIG_UNREADABLE
-    );
+    let refused = Config::load(&path).unwrap_err();
+    assert_eq!(refused.code, codes::CONFIG_UNREADABLE);
+    let help = refused.help.unwrap();
+    assert!(help.contains("save it as such"), "{help}");
 }
 
 /// Root does what nobody else may have written.
@@ -203,4 +203,22 @@ fn a_metric_of_zero_is_what_the_kernel_makes_of_it() {
         let route = StaticRoute::from_words("routes add", &words, None, true).unwrap();
         assert_eq!(route.metric, Some(metric), "{words:?}");
     }
+}
+
+/// Where each of them is takes a walk through the text: a daemon was busy for
+/// minutes with megabytes of nonsense.
+#[test]
+fn of_thousands_of_errors_some_hundreds_are_told() {
+    let mut text = String::new();
+    for n in 0..3000 {
+        let _ = writeln!(text, "key{n} = 1");
+    }
+    let report = Config::parse("router.toml", &text)
+        .unwrap_err()
+        .report
+        .unwrap();
+    assert_eq!(report.more.len(), 255);
+    let counted = report.rendered.lines().last().unwrap();
+    assert!(counted.ends_with("errors, the first 20 shown"), "{counted}");
+    assert!(counted.starts_with("300"), "{counted}");
 }
