@@ -7,8 +7,6 @@
 #   $2  the directory of the unit and of the group
 set -eu
 
-mount --make-rprivate /
-
 # The program first: what is mounted below may hide where it is.
 mount -t tmpfs tmpfs /usr/local/bin
 : > /usr/local/bin/router-ctl
