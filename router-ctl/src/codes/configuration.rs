@@ -19,7 +19,7 @@ codes! {
     ///
     /// Causes:
     /// - its mode lets the group or others write
-    /// - it belongs to another user, and root is to run by it
+    /// - it belongs to another user than who called sudo, and root is to run by it
     /// - its folder is anybody's to write (and not sticky): another file may be
     ///   put in its place
     ///

@@ -1,6 +1,7 @@
 //! Ways to a [`Config`]: a file, options, and single routes.
 
 use std::{
+    env,
     fs::{self, Metadata, OpenOptions},
     io::{self, Read},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
@@ -142,11 +143,12 @@ fn command_line(text: &str) -> Source<'_> {
 
 /// The text of a configuration file that may be trusted.
 pub(super) fn read(path: &Path) -> Result<String, Error> {
-    read_as(path, sys::effective_user())
+    let caller = env::var("SUDO_UID").ok().and_then(|user| user.parse().ok());
+    read_as(path, sys::effective_user(), caller)
 }
 
-/// The same for this user.
-pub(super) fn read_as(path: &Path, user: u32) -> Result<String, Error> {
+/// The same for this user, who may have become it by sudo.
+pub(super) fn read_as(path: &Path, user: u32, caller: Option<u32>) -> Result<String, Error> {
     let unreadable = |error: &io::Error| {
         let help = match error.kind() {
             io::ErrorKind::PermissionDenied => "read it as its owner or as root: sudo",
@@ -176,7 +178,7 @@ pub(super) fn read_as(path: &Path, user: u32) -> Result<String, Error> {
     if !meta.is_file() {
         return Err(unusable(path, "it is not a regular file"));
     }
-    trusted(path, &meta, user)?;
+    trusted(path, &meta, user, caller)?;
     for folder in folders_of(path) {
         let meta = fs::metadata(&folder).map_err(|error| unreadable(&error))?;
         kept(&folder, path, &meta)?;
@@ -203,11 +205,12 @@ fn unusable(path: &Path, why: &str) -> Error {
 }
 
 /// Who may write the file decides where root's router sends packets.
-fn trusted(path: &Path, meta: &Metadata, user: u32) -> Result<(), Error> {
+fn trusted(path: &Path, meta: &Metadata, user: u32, caller: Option<u32>) -> Result<(), Error> {
     const GROUP_AND_OTHERS_WRITE: u32 = 0o022;
     let (mode, owner) = (meta.mode(), meta.uid());
-    // Whoever is not root decides nothing but what is checked and shown.
-    if user == 0 && owner != 0 {
+    // Whoever is not root decides nothing but what is checked and shown; whoever
+    // called sudo is root when they like.
+    if user == 0 && owner != 0 && Some(owner) != caller {
         return Err(untrusted(
             format!("another user than root may write {}", path.display()),
             format!("it belongs to user {owner}"),

@@ -1,6 +1,10 @@
 //! Ways to a configuration: the command line, words, files on disk.
 
-use std::{fmt::Write as _, fs, os::unix::fs::PermissionsExt};
+use std::{
+    fmt::Write as _,
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt},
+};
 
 use super::text_of;
 use crate::{
@@ -160,15 +164,18 @@ fn root_takes_no_file_of_another_user() {
     let path = dir.path().join("router.toml");
     fs::write(&path, include_str!("../example.toml")).unwrap();
     if sys::effective_user() == 0 {
-        load::read_as(&path, 0).unwrap();
+        load::read_as(&path, 0, None).unwrap();
         std::os::unix::fs::chown(&path, Some(4711), None).unwrap();
     }
-    let refused = load::read_as(&path, 0).unwrap_err();
+    let refused = load::read_as(&path, 0, Some(1)).unwrap_err();
     assert_eq!(refused.code, codes::CONFIG_UNTRUSTED);
     let help = format!("chown root {}", path.display());
     assert_eq!(refused.help.unwrap(), help);
     // Whoever asks what it says may be told.
-    load::read_as(&path, 4712).unwrap();
+    load::read_as(&path, 4712, None).unwrap();
+    // By `sudo router-ctl`, of one's own file.
+    let owner = fs::metadata(&path).unwrap().uid();
+    load::read_as(&path, 0, Some(owner)).unwrap();
 }
 
 /// `config check /dev/zero` read until memory was full.
