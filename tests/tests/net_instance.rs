@@ -60,6 +60,19 @@ fn a_lock_that_is_removed_lets_no_second_daemon_in() {
     }
 }
 
+/// Nobody could have asked the daemon for anything any more.
+#[test]
+fn a_socket_that_is_removed_comes_back() {
+    let Some((_lab, mut daemon)) = forwarding("a_socket_that_is_removed_comes_back", "") else {
+        return;
+    };
+    let socket = lock(&daemon).with_extension("sock");
+    fs::remove_file(&socket).unwrap();
+    until("the socket to come back", || Ok(socket.exists()));
+    daemon.down().unwrap();
+    assert!(!socket.exists());
+}
+
 /// What is not in the journal when the daemon dies is never put back.
 #[test]
 fn a_journal_that_is_emptied_is_whole_again_before_the_daemon_dies() {

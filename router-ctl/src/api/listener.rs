@@ -49,11 +49,7 @@ impl Place {
     pub async fn take(dir: &Path, instance: &str) -> Result<Self, Error> {
         let socket = dir.join(format!("{instance}.sock"));
         let path = dir.join(format!("{instance}.lock"));
-        let provided = fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(dir);
-        provided.map_err(|error| cannot_make(&socket, &error))?;
+        provide(dir).map_err(|error| cannot_make(&socket, &error))?;
         match lock::lock(&path) {
             Ok(file) => Ok(Self { socket, path, file }),
             Err(TryLockError::WouldBlock) => Err(already_running(instance, &socket).await),
@@ -67,12 +63,12 @@ impl Place {
     /// If it cannot be made.
     pub fn listen(self) -> Result<Listener, Error> {
         let path = self.socket.clone();
-        let socket = open(&path).map_err(|error| cannot_make(&path, &error))?;
-        let meta = fs::symlink_metadata(&path).map_err(|error| cannot_make(&path, &error))?;
+        let opened = open(&path).and_then(|socket| Ok((socket, identity(&path)?)));
+        let (socket, identity) = opened.map_err(|error| cannot_make(&path, &error))?;
         Ok(Listener {
             socket,
             path,
-            identity: (meta.dev(), meta.ino()),
+            identity,
             _place: self,
         })
     }
@@ -121,6 +117,26 @@ impl Listener {
         &self.path
     }
 
+    /// Makes the socket anew where somebody has removed it: nobody could reach
+    /// the daemon any more, not even to end it.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub(super) fn mend(&mut self) -> io::Result<()> {
+        match fs::symlink_metadata(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // It is there, or somebody else's is.
+            _ => return Ok(()),
+        }
+        if let Some(dir) = self.path.parent() {
+            provide(dir)?;
+        }
+        let socket = open(&self.path)?;
+        self.identity = identity(&self.path)?;
+        self.socket = socket;
+        Ok(())
+    }
+
     /// The next connection.
     pub(super) async fn accept(&self) -> io::Result<UnixStream> {
         self.socket.accept().await.map(|(stream, _)| stream)
@@ -136,6 +152,19 @@ impl Drop for Listener {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+fn provide(dir: &Path) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(dir)
+}
+
+/// Device and inode.
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let meta = fs::symlink_metadata(path)?;
+    Ok((meta.dev(), meta.ino()))
 }
 
 /// Makes the socket under another name and renames it into place: so nobody
@@ -237,6 +266,25 @@ mod tests {
         assert!(UnixStream::connect(&path).await.is_err());
         let _alive = Listener::bind_in(dir.path(), "a").await.unwrap();
         UnixStream::connect(&path).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_is_removed_comes_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        let mut listener = Listener::bind_in(&run, "a").await.unwrap();
+        let path = listener.path().to_owned();
+        fs::remove_dir_all(&run).unwrap();
+        assert!(UnixStream::connect(&path).await.is_err());
+        listener.mend().unwrap();
+        let _peer = UnixStream::connect(&path).await.unwrap();
+        listener.accept().await.unwrap();
+        // One that is there is left alone.
+        let before = listener.identity;
+        listener.mend().unwrap();
+        assert_eq!(listener.identity, before);
+        drop(listener);
+        assert!(!path.exists(), "the new one goes with its daemon, too");
     }
 
     #[tokio::test]

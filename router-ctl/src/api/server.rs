@@ -16,8 +16,9 @@ use tokio::{
     net::UnixStream,
     sync::{Semaphore, watch},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
+use tracing::warn;
 
 use super::{
     listener::Listener,
@@ -36,6 +37,8 @@ const HEADER_TIME: Duration = Duration::from_secs(5);
 const CONNECTION_TIME: Duration = Duration::from_secs(180);
 /// How long answers may still be on their way once `shutdown` came.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
+/// How often it is seen whether the socket is still there.
+const LOOK: Duration = Duration::from_secs(1);
 /// Wait after a failed accept (out of file descriptors, mostly).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -62,7 +65,7 @@ impl Access {
 ///
 /// The socket is gone when this returns.
 pub async fn serve<S: Service>(
-    listener: Listener,
+    mut listener: Listener,
     service: Arc<S>,
     shutdown: impl Future<Output = ()>,
 ) {
@@ -72,6 +75,9 @@ pub async fn serve<S: Service>(
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut said = false;
     loop {
         let next = async {
             let place = Arc::clone(&places).acquire_owned().await;
@@ -81,6 +87,14 @@ pub async fn serve<S: Service>(
             () = &mut shutdown => break,
             // Collected, or ended connections would pile up.
             Some(_) = connections.join_next() => continue,
+            _ = looks.tick() => {
+                let mended = listener.mend();
+                if let Err(error) = &mended && !said {
+                    warn!(%error, "the socket {} is gone", listener.path().display());
+                }
+                said = mended.is_err();
+                continue;
+            }
             next = next => next,
         };
         let Ok(stream) = stream else {
