@@ -4,11 +4,11 @@ use std::{fmt::Write as _, process::ExitCode, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-use super::{globals::Globals, stats::percent, watch};
+use super::{globals::Globals, networks::per_second, stats::percent, watch};
 use crate::{
     api::{
         Client,
-        model::{NetworkStatus, State, Stats, Status, TrunkStatus},
+        model::{NetworkStatus, State, Stats, Status, TrunkStatus, VerdictCount},
     },
     error::{Error, Kind},
     output::{BAD, BOLD, GOOD, HELP, WARN},
@@ -18,6 +18,8 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(100);
 /// Reasons named in the line about what the kernel forwards.
 const REASONS: usize = 3;
+/// Verdicts after which a frame is nowhere.
+const DROPS: &[&str] = &["abort", "drop"];
 /// Networks shown one by one.
 const NETWORKS: usize = 8;
 
@@ -25,7 +27,7 @@ const EXAMPLES: &str = "\
 Examples:
   router-ctl                               the same as `router-ctl status`
   router-ctl status --wait 10 && echo up   in scripts, behind `systemctl start`
-  router-ctl status --watch                again each second
+  router-ctl status --watch                again each second, with packets a second
   router-ctl -j status | jq -r '.problems[].help'
 
 XDP: mode and program of each trunk; rxvlan must be off. Fast: how much XDP forwards
@@ -60,13 +62,21 @@ pub(super) async fn run(args: &Args, globals: &Globals) -> Result<ExitCode, Erro
         None => None,
     };
     let mut state = State::Starting;
+    let mut last: Option<(Instant, Stats)> = None;
     watch::repeat(globals, async || {
         let status = match &waited {
             Some(status) => status.clone(),
             None => client.status().await?,
         };
         state = status.state;
-        render(&status, globals)
+        let now = Instant::now();
+        let since = last.as_ref().map(|(then, before)| Since {
+            seconds: now.duration_since(*then).as_secs_f64(),
+            before,
+        });
+        let text = render(&status, since.as_ref(), globals)?;
+        last = Some((now, status.stats));
+        Ok(text)
     })
     .await?;
     Ok(match state {
@@ -96,12 +106,26 @@ async fn wait(client: &Client, time: Duration) -> Result<Status, Error> {
     }
 }
 
-fn render(status: &Status, globals: &Globals) -> Result<String, Error> {
+/// Counters of the look before, to make rates of.
+struct Since<'s> {
+    seconds: f64,
+    before: &'s Stats,
+}
+
+impl Since<'_> {
+    /// `12 /s` of what `count` counts.
+    fn rate(&self, now: &Stats, count: impl Fn(&Stats) -> u64) -> String {
+        let grown = count(now).saturating_sub(count(self.before));
+        format!("{:.0}/s", per_second(grown, self.seconds))
+    }
+}
+
+fn render(status: &Status, since: Option<&Since>, globals: &Globals) -> Result<String, Error> {
     let format = globals.format();
     if format.json {
         return format.json(status);
     }
-    let lines = lines(status, format.verbose);
+    let lines = lines(status, since, format.verbose);
     Ok(if format.oneline {
         // The spaces line things up: there is nothing to line up with.
         let flat = |line: &String| line.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -111,7 +135,7 @@ fn render(status: &Status, globals: &Globals) -> Result<String, Error> {
     })
 }
 
-fn lines(status: &Status, verbose: bool) -> Vec<String> {
+fn lines(status: &Status, since: Option<&Since>, verbose: bool) -> Vec<String> {
     let mut lines = vec![headline(status)];
     let mut labelled = |label: &str, texts: &mut dyn Iterator<Item = String>| {
         for (i, text) in texts.enumerate() {
@@ -124,8 +148,8 @@ fn lines(status: &Status, verbose: bool) -> Vec<String> {
         &mut status.trunks.iter().map(|trunk| xdp(trunk, verbose)),
     );
     labelled("Networks", &mut std::iter::once(networks(status)));
-    labelled("Fast", &mut std::iter::once(fast(&status.stats)));
-    labelled("Dropped", &mut dropped(&status.stats).into_iter());
+    labelled("Fast", &mut std::iter::once(fast(&status.stats, since)));
+    labelled("Dropped", &mut dropped(&status.stats, since).into_iter());
     let file = status.config.iter().filter(|_| verbose).cloned();
     labelled("Config", &mut file.chain(config_notes(status)));
     for (label, problems) in [("Problem", &status.problems), ("Warning", &status.warnings)] {
@@ -263,7 +287,7 @@ fn networks(status: &Status) -> String {
 }
 
 /// How much XDP forwards itself, and why not the rest.
-fn fast(stats: &Stats) -> String {
+fn fast(stats: &Stats, since: Option<&Since>) -> String {
     let seen: u64 = stats.verdicts.iter().map(|verdict| verdict.packets).sum();
     if seen == 0 {
         return "no traffic yet".to_owned();
@@ -294,23 +318,75 @@ fn fast(stats: &Stats) -> String {
     if !reasons.is_empty() {
         let _ = write!(text, " ({})", reasons.join(", "));
     }
+    if let Some(since) = since {
+        let by_xdp = since.rate(stats, |stats| stats.fast.packets);
+        let by_kernel = since.rate(stats, |stats| packets(stats, &["pass"]));
+        let _ = write!(text, "   now {by_xdp} XDP   {by_kernel} kernel");
+    }
     text
 }
 
+/// Frames that came to one of these ends.
+fn packets(stats: &Stats, actions: &[&str]) -> u64 {
+    let ended = |verdict: &&VerdictCount| actions.contains(&verdict.action.as_str());
+    let verdicts = stats.verdicts.iter().filter(ended);
+    verdicts.map(|verdict| verdict.packets).sum()
+}
+
 /// Frames that nobody will see again; `None` where there are none.
-fn dropped(stats: &Stats) -> Option<String> {
+fn dropped(stats: &Stats, since: Option<&Since>) -> Option<String> {
+    let rate = since.map(|since| since.rate(stats, |stats| packets(stats, DROPS)));
     let reasons: Vec<String> = stats
         .verdicts
         .iter()
-        .filter(|v| matches!(v.action.as_str(), "abort" | "drop") && v.packets > 0)
+        .filter(|v| DROPS.contains(&v.action.as_str()) && v.packets > 0)
         .map(|v| format!("{} {}", v.reason, v.packets))
         .collect();
-    (!reasons.is_empty()).then(|| reasons.join("  "))
+    let all = rate.into_iter().chain(reasons.iter().cloned());
+    (!reasons.is_empty()).then(|| all.collect::<Vec<_>>().join("  "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::model::Count;
+
+    #[test]
+    fn rates_are_of_what_came_since_the_last_look() {
+        let stats = |forwarded, passed, dropped| Stats {
+            fast: Count {
+                packets: forwarded,
+                bytes: 0,
+            },
+            verdicts: [
+                ("forwarded", "tx", forwarded),
+                ("arp", "pass", passed),
+                ("missing-port", "abort", dropped),
+            ]
+            .map(|(reason, action, packets)| VerdictCount {
+                reason: reason.into(),
+                action: action.into(),
+                packets,
+                bytes: 0,
+            })
+            .into(),
+            ..Stats::default()
+        };
+        let before = stats(100, 10, 1);
+        let since = Since {
+            seconds: 2.0,
+            before: &before,
+        };
+        let now = stats(300, 14, 11);
+        let text = fast(&now, Some(&since));
+        assert!(text.ends_with("   now 100/s XDP   2/s kernel"), "{text}");
+        let text = dropped(&now, Some(&since)).unwrap();
+        assert_eq!(text, "5/s  missing-port 11");
+        assert_eq!(dropped(&now, None).unwrap(), "missing-port 11");
+        // Counters of new maps begin anew.
+        let text = fast(&stats(1, 0, 0), Some(&since));
+        assert!(text.ends_with("now 0/s XDP   0/s kernel"), "{text}");
+    }
 
     #[test]
     fn uptimes_have_two_units() {
