@@ -305,14 +305,33 @@ impl Saved {
         if self.content == *before && self.path.exists() {
             return Ok(());
         }
-        let written = self.write();
-        if let Err(error) = &written {
+        self.write().map_err(|error| {
             self.content = before.clone();
-            let what = format!("cannot write {}", self.path.display());
-            return Err(fail::io(codes::STATE, what, error)
-                .help("make room there, or make it writable; nothing was changed"));
+            self.unwritable(&error)
+                .help("make room there, or make it writable; nothing was changed")
+        })
+    }
+
+    /// Writes it anew where somebody has removed it: without it the next start
+    /// would take for confirmed what nobody has confirmed. Called now and then.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(super) fn provide(&self) -> Result<(), Error> {
+        if self.content == Content::default() || self.path.exists() {
+            return Ok(());
         }
+        self.write().map_err(|error| {
+            self.unwritable(&error)
+                .help("make room there, or make it writable: it is written anew by itself")
+        })?;
+        warn!("{} was removed: written anew", self.path.display());
         Ok(())
+    }
+
+    fn unwritable(&self, error: &io::Error) -> Error {
+        let what = format!("cannot write {}", self.path.display());
+        fail::io(codes::STATE, what, error)
     }
 
     fn write(&self) -> io::Result<()> {
@@ -411,6 +430,21 @@ mod tests {
         // Until the file says something else.
         assert_eq!(fixture.start("c"), ("c".into(), None));
         assert_eq!(fixture.start("b"), ("b".into(), None));
+    }
+
+    #[test]
+    fn what_is_removed_comes_back() {
+        let fixture = Fixture::new();
+        fixture.start("a");
+        let mut saved = fixture.open();
+        saved.begin(&config("a"), &config("b"), Some(60)).unwrap();
+        fs::remove_file(&saved.path).unwrap();
+        saved.provide().unwrap();
+        assert_eq!(fixture.start("b"), ("a".into(), Some(Why::Unconfirmed)));
+        // `down` leaves nothing.
+        saved.remove();
+        saved.provide().unwrap();
+        assert!(!saved.path.exists());
     }
 
     /// What nobody has confirmed is the file as it was: one that was mended since

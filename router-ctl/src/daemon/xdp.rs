@@ -69,7 +69,13 @@ impl Engine {
     /// Should the daemon die now, `down` would know nothing of what is not there.
     fn mend_journal(&mut self) -> bool {
         let failure = self.host.journal.provide().err();
-        let failure = failure.map(|error| journal_problem(&error));
+        let failure = failure.map(|error| journal_problem(&error)).or_else(|| {
+            let error = self.host.saved.provide().err()?;
+            Some(Problem {
+                message: error.to_string(),
+                help: error.help,
+            })
+        });
         let changed = failure != self.care.journal_failure;
         if changed && let Some(failure) = &failure {
             warn!("{}", failure.message);

@@ -426,8 +426,9 @@ impl Journal {
         if self.store.is_anothers() {
             return Err(Error::Locked { path });
         }
+        self.compact().map_err(|source| self.failed(source))?;
         warn!("{} was removed or changed: written anew", path.display());
-        self.compact().map_err(|source| self.failed(source))
+        Ok(())
     }
 
     /// Ends a journal in which everything is undone.
