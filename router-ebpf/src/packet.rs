@@ -25,6 +25,9 @@ use router_common::{
 pub(crate) trait Shape {
     /// Length of the whole frame in bytes.
     fn len(ctx: &XdpContext) -> usize;
+
+    /// Whether that is more than the first buffer holds.
+    fn spans_buffers(ctx: &XdpContext) -> bool;
 }
 
 /// All bytes in one buffer.
@@ -38,6 +41,11 @@ impl Shape for Linear {
     fn len(ctx: &XdpContext) -> usize {
         ctx.data_end() - ctx.data()
     }
+
+    #[inline(always)]
+    fn spans_buffers(_: &XdpContext) -> bool {
+        false
+    }
 }
 
 impl Shape for MultiBuffer {
@@ -45,6 +53,11 @@ impl Shape for MultiBuffer {
     fn len(ctx: &XdpContext) -> usize {
         // SAFETY: the context is the one the kernel gave to this program.
         unsafe { bpf_xdp_get_buff_len(ctx.ctx) as usize }
+    }
+
+    #[inline(always)]
+    fn spans_buffers(ctx: &XdpContext) -> bool {
+        Self::len(ctx) > Linear::len(ctx)
     }
 }
 
@@ -92,6 +105,11 @@ impl<S: Shape> Packet for Frame<'_, S> {
     #[inline(always)]
     fn len(&self) -> usize {
         S::len(self.ctx)
+    }
+
+    #[inline(always)]
+    fn spans_buffers(&self) -> bool {
+        S::spans_buffers(self.ctx)
     }
 
     #[inline(always)]

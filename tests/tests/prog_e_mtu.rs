@@ -1,8 +1,16 @@
 //! Conformance section E, as far as no peer is needed: sizes, cases 80 to 88.
 
-use router_common::abi::names;
+use router_common::{
+    abi::{egress_flags, names},
+    datapath::Reason,
+};
 use router_tests::{
-    prog::{Load, Scene, play},
+    packet::Transport,
+    prog::{
+        Load,
+        Network::{A, B, C},
+        Scene, forward, play, row, up,
+    },
     tables::e_mtu,
 };
 
@@ -31,5 +39,21 @@ fn jumbo_frames() {
         return;
     };
     e_mtu::jumbo_frames(&mut scene);
+
+    // A driver that sends one buffer for XDP, and no more.
+    scene.change_egress(C, |entry| entry.flags &= !egress_flags::SENDS_BUFFERS);
+    let of = |to, len: usize| A.v4_to(to).transport(Transport::udp(len - 28));
+    scene.check([
+        row(
+            87,
+            "to a driver of one buffer",
+            of(C, 5000),
+            up(Reason::SeveralBuffers),
+        )
+        .kernel_unasked()
+        .by_hand(),
+        row(87, "one buffer to it", of(C, 1500), forward(A, C)).kernel_unasked(),
+        row(87, "back where it came from", of(B, 5000), forward(A, B)).kernel_unasked(),
+    ]);
     scene.finish();
 }

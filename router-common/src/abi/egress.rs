@@ -17,6 +17,9 @@ pub mod egress_flags {
     /// A leg of some multipath route: ICMP errors, whose *inner* header the
     /// kernel hashes, pass up.
     pub const MULTIPATH_LEG: u8 = 1 << 3;
+    /// The trunk's driver sends frames in several buffers that are redirected to
+    /// it (`NETDEV_XDP_ACT_NDO_XMIT_SG`).
+    pub const SENDS_BUFFERS: u8 = 1 << 4;
 }
 
 /// A network that frames go out on: the value of `EGRESS`, by the ifindex that

@@ -63,7 +63,7 @@ pub(super) fn lookup_egress_v4<T: Tables>(
         destination_port: datagram.l4.destination_port,
         length: datagram.total_len,
     })?;
-    let egress = check_egress(ingress, &hop, tables)?;
+    let egress = check_egress(frame, ingress, &hop, tables)?;
     if u32::from(datagram.total_len) > egress.mtu4 {
         return Err(Reason::MtuExceeded);
     }
@@ -102,7 +102,7 @@ pub(super) fn lookup_egress_v6<T: Tables>(
         // packet than 65535 exceeds every MTU either way.
         length: u16::try_from(datagram.total_len).unwrap_or(u16::MAX),
     })?;
-    let egress = check_egress(ingress, &hop, tables)?;
+    let egress = check_egress(frame, ingress, &hop, tables)?;
     if datagram.total_len > egress.mtu6 as usize {
         return Err(Reason::MtuExceeded);
     }
@@ -130,6 +130,7 @@ fn ingress_priority(frame: &Frame, ingress: &Ingress) -> Result<u8, Reason> {
 /// Whether a packet may leave by the device that the kernel answered.
 #[inline(always)]
 fn check_egress<'t, T: Tables>(
+    frame: &Frame,
     ingress: &Ingress,
     hop: &NextHop,
     tables: &'t T,
@@ -146,8 +147,13 @@ fn check_egress<'t, T: Tables>(
         return Err(Reason::EgressDown);
     }
     // A redirect cannot be taken back once the frame is rewritten.
-    if egress.trunk != tables.trunk() && !tables.can_redirect(egress.trunk) {
-        return Err(Reason::EgressDown);
+    if egress.trunk != tables.trunk() {
+        if !tables.can_redirect(egress.trunk) {
+            return Err(Reason::EgressDown);
+        }
+        if frame.spans_buffers && !egress.has(egress_flags::SENDS_BUFFERS) {
+            return Err(Reason::SeveralBuffers);
+        }
     }
     Ok(egress)
 }

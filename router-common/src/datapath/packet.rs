@@ -18,6 +18,11 @@ pub trait Packet {
         self.len() == 0
     }
 
+    /// Whether not all of it is in one buffer of the driver's.
+    fn spans_buffers(&self) -> bool {
+        false
+    }
+
     /// `N` bytes at `offset`; `None` if the (linear part of the) frame ends
     /// before.
     fn header<const N: usize>(&self, offset: usize) -> Option<&[u8; N]>;

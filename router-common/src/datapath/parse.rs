@@ -20,6 +20,8 @@ pub(super) struct Frame {
     pub(super) layer3: Layer3,
     /// Length of the whole frame, bytes.
     pub(super) len: usize,
+    /// It is in several buffers, which not every driver sends for XDP.
+    pub(super) spans_buffers: bool,
 }
 
 /// The payload's protocol.
@@ -101,5 +103,6 @@ pub(super) fn parse_frame<P: Packet>(packet: &P) -> Result<Frame, Reason> {
         tag,
         layer3,
         len: packet.len(),
+        spans_buffers: packet.spans_buffers(),
     })
 }

@@ -169,6 +169,9 @@ reasons! {
     /// No room in front of the frame for a tag. The driver gives too little
     /// headroom.
     NoHeadroom = 45, "no-headroom";
+    /// For another trunk, and in several buffers (a jumbo frame), which that
+    /// trunk's driver or this kernel (before 6.3) does not send for XDP.
+    SeveralBuffers = 46, "several-buffers";
 
     // The daemon
     /// No daemon has renewed the lease for as long as `direct_lease` says, so

@@ -191,6 +191,26 @@ fn exactly_the_mtu() {
     }
 }
 
+/// Case 87: what a trunk's driver sends of several buffers.
+#[test]
+fn several_buffers() {
+    for frame in [v4_between(A, C), v6_between(A, C)] {
+        let frame = frame.build();
+        let mut tables = MemoryTables::new();
+        let mut packet = Buffer::new(&frame).in_several();
+        let verdict = route(&mut packet, &tables);
+        assert_eq!(verdict, Verdict::Pass(Reason::SeveralBuffers));
+        assert_eq!(packet.frame(), frame);
+        tables.out(C, |egress| egress.flags |= egress_flags::SENDS_BUFFERS);
+        let verdict = route(&mut packet, &tables);
+        assert!(matches!(verdict, Verdict::Redirect(..)), "{verdict:?}");
+    }
+    // Back where it came from: that driver has such frames.
+    let mut packet = Buffer::new(&v4().build()).in_several();
+    let verdict = route(&mut packet, &MemoryTables::new());
+    assert!(matches!(verdict, Verdict::Transmit(_)), "{verdict:?}");
+}
+
 /// A tag that finds no room leaves the frame as it was.
 #[test]
 fn no_headroom() {

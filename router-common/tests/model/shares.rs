@@ -9,8 +9,9 @@ use router_test_support::mutation::Case;
 
 use crate::compare::Outcome;
 
-/// Reasons that no packet can have here: none is made by `route()`.
-const NEVER: [&str; 1] = ["internal"];
+/// Reasons that no packet can have here: `route()` makes none, and every frame is
+/// in one buffer.
+const NEVER: [&str; 2] = ["internal", "several-buffers"];
 
 #[derive(Debug, Default)]
 pub(crate) struct Shares {

@@ -50,6 +50,7 @@ impl Keeper {
         let mut wanted = Wanted {
             stand_in: self.stand_in,
             transmitters: BTreeSet::new(),
+            buffer_senders: BTreeSet::new(),
             without: self.without.clone(),
         };
         if let Some(dataplane) = &dataplane {
@@ -64,6 +65,12 @@ impl Keeper {
                 is_in_place(dataplane.attachment(*slot), link)
             };
             wanted.transmitters.retain(in_place);
+            let sends = |slot: &TrunkSlot| {
+                let attachment = dataplane.attachment(*slot);
+                attachment.is_some_and(|attachment| attachment.sends_buffers)
+            };
+            let senders = wanted.transmitters.iter().copied().filter(sends);
+            wanted.buffer_senders = senders.collect();
             // Before it is attached anew, a program of a daemon before this one
             // goes on redirecting.
             let held = self.contents.ports.iter().filter(|(slot, device)| {

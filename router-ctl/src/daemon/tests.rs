@@ -84,6 +84,7 @@ fn attachment(ifindex: IfIndex, generic: bool) -> Attachment {
         prog_tag: 0xabc,
         link_id: 7,
         pinned: true,
+        sends_buffers: true,
     }
 }
 

@@ -53,6 +53,7 @@ impl Dataplane for MemoryDataplane {
             prog_tag: 0,
             link_id: 0,
             pinned: true,
+            sends_buffers: true,
         };
         self.attachments.insert(request.slot, attachment.clone());
         Ok(attachment)

@@ -192,6 +192,8 @@ pub struct Attachment {
     pub link_id: u32,
     /// It outlives the daemon.
     pub pinned: bool,
+    /// The trunk sends frames in several buffers that are redirected to it.
+    pub sends_buffers: bool,
 }
 
 /// What was counted.

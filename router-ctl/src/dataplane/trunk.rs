@@ -22,7 +22,7 @@ use super::{
     pins,
     reason::{errno, reason},
 };
-use crate::sys;
+use crate::{netlink, sys};
 
 /// Frames of a larger MTU may not fit one buffer: a page, less headroom, the
 /// shared info at its end and the L2 header. The exact limit is the driver's
@@ -121,6 +121,8 @@ impl Trunk {
             prog_tag: info.tag(),
             link_id: link.info().map_or(0, |info| info.id()),
             pinned: true,
+            // Only now: some drivers do so while they have a program themselves.
+            sends_buffers: request.generic || sends_buffers(request),
         };
         self.held = Some(Held {
             link: sys::open_pin(pin).map_err(|error| pins::failed(pin, error))?,
@@ -197,4 +199,13 @@ impl Held {
             && self.attachment.program == program
             && request.has(self.attachment.prog_id)
     }
+}
+
+/// On the safe side where the kernel does not say: what is left to it is slow,
+/// what a driver refuses is lost.
+fn sends_buffers(request: &Attach) -> bool {
+    netlink::xdp_sends_buffers(request.ifindex).unwrap_or_else(|error| {
+        warn!(%error, "{}: what its driver sends for XDP is not known", request.trunk);
+        false
+    })
 }

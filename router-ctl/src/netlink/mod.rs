@@ -8,6 +8,7 @@
 mod addresses;
 mod delta;
 mod error;
+mod features;
 mod index;
 mod links;
 mod mirror;
@@ -34,6 +35,7 @@ use tokio::sync::Mutex;
 pub use self::{
     delta::{Delta, announced},
     error::Error,
+    features::xdp_sends_buffers,
     index::{Devices, Index},
     mirror::{Due, Dump, Mirror},
     netfilter::{DroppingChain, ForwardChains},

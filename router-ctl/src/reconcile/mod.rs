@@ -22,7 +22,7 @@ mod ways;
 use std::collections::{BTreeMap, BTreeSet};
 
 use router_common::{
-    abi::{Egress, Ingress, LocalAddress, NetworkName, ingress_index},
+    abi::{Egress, Ingress, LocalAddress, NetworkName, egress_flags, ingress_index},
     wire::{IfIndex, NetworkId, TrunkSlot},
 };
 
@@ -55,6 +55,8 @@ pub struct Wanted {
     pub stand_in: bool,
     /// Trunks to which XDP can redirect frames.
     pub transmitters: BTreeSet<TrunkSlot>,
+    /// Those of them that send frames in several buffers, too.
+    pub buffer_senders: BTreeSet<TrunkSlot>,
     /// Networks that XDP is not to forward for, although they are configured:
     /// they are being changed.
     pub without: BTreeSet<String>,
@@ -116,7 +118,10 @@ pub fn reconcile(config: &Config, numbering: &Numbering, kernel: &Kernel, wanted
     let mut locals = locals::collect(tables);
     let contents = &mut plan.contents;
     for (id, slot, network, place) in &placed {
-        let entry = egress::entry(*id, *slot, place, network.vlan, &ways, kernel);
+        let mut entry = egress::entry(*id, *slot, place, network.vlan, &ways, kernel);
+        if wanted.buffer_senders.contains(slot) {
+            entry.flags |= egress_flags::SENDS_BUFFERS;
+        }
         contents.egress.insert(place.link.ifindex, entry);
     }
     let held: Vec<_> = placed

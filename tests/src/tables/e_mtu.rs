@@ -1,6 +1,7 @@
 //! Conformance section E, as far as no peer is needed: sizes, cases 80 to 88.
 
 use crate::{
+    lab,
     packet::{Frame, Transport},
     prog::{
         Network::{A, B, C, N, U},
@@ -8,7 +9,7 @@ use crate::{
     },
     tables::Stage,
 };
-use router_common::datapath::Reason;
+use router_common::{abi::egress_flags, datapath::Reason};
 
 /// UDP that makes an IPv4 packet of `len` bytes.
 fn v4(len: usize) -> Frame {
@@ -152,21 +153,37 @@ pub fn tags_do_not_count<S: Stage>(scene: &mut S) {
     }
 }
 
+/// Larger packets are in several buffers, where pages have 4 KiB.
+const ONE_BUFFER: usize = 3500;
+
 /// 87: frames that need more than one buffer, by the other program.
 pub fn jumbo_frames<S: Stage>(scene: &mut S) {
+    // Before, nothing in several buffers is redirected, and the kernel must have
+    // it.
+    let redirected = lab::kernel_is_since(6, 3).expect("a release");
     // Trunks before their sub-interfaces, which may not be larger.
     for network in [N, U, A, B, C] {
         scene.ip(&format!("link set {} mtu 9000", network.device()));
-        scene.change_egress(network, |entry| (entry.mtu4, entry.mtu6) = (9000, 9000));
+        scene.change_egress(network, |entry| {
+            (entry.mtu4, entry.mtu6) = (9000, 9000);
+            if redirected {
+                entry.flags |= egress_flags::SENDS_BUFFERS;
+            }
+        });
     }
     for len in [100, 1500, 3500, 4000, 4096, 5000, 8999, 9000] {
         for (from, to) in [(A, B), (N, A), (A, N), (A, C), (N, U)] {
             let what = format!("{len} bytes from {from:?} to {to:?}");
             let v4 = from.v4_to(to).transport(Transport::udp(len - 28));
             let v6 = from.v6_to(to).transport(Transport::udp(len - 48));
+            let fate = if redirected || len <= ONE_BUFFER || from.trunk() == to.trunk() {
+                forward(from, to)
+            } else {
+                up(Reason::SeveralBuffers)
+            };
             scene.check([
-                row(87, what.clone(), v4, forward(from, to)).kernel_unasked(),
-                row(87, what, v6, forward(from, to)).kernel_unasked(),
+                row(87, what.clone(), v4, fate).kernel_unasked(),
+                row(87, what, v6, fate).kernel_unasked(),
             ]);
         }
     }

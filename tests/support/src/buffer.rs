@@ -7,6 +7,7 @@ use router_common::datapath::{NoHeadroom, Packet};
 pub struct Buffer {
     bytes: Vec<u8>,
     start: usize,
+    several: bool,
 }
 
 impl Buffer {
@@ -24,7 +25,15 @@ impl Buffer {
         Self {
             bytes,
             start: headroom,
+            several: false,
         }
+    }
+
+    /// As if a driver had it in several buffers, the headers in the first.
+    #[must_use]
+    pub fn in_several(mut self) -> Self {
+        self.several = true;
+        self
     }
 
     /// The frame as it stands.
@@ -37,6 +46,10 @@ impl Buffer {
 impl Packet for Buffer {
     fn len(&self) -> usize {
         self.bytes.len() - self.start
+    }
+
+    fn spans_buffers(&self) -> bool {
+        self.several
     }
 
     fn header<const N: usize>(&self, offset: usize) -> Option<&[u8; N]> {

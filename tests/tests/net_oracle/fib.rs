@@ -243,8 +243,8 @@ pub(crate) fn vrf(twin: &mut Twin) {
         fate_in_vrf(twin, what, from, &frame, expected);
     }
     twin.ip(
-        "route add unreachable default table 100 metric 4278198272\n\
-         -6 route add unreachable default table 100 metric 4278198272",
+        "route add unreachable 0.0.0.0/0 table 100 metric 4278198272\n\
+         route add unreachable ::/0 table 100 metric 4278198272",
     );
     for (what, from, frame, expected) in [
         ("inside", A, A.v4_to(B), true),
