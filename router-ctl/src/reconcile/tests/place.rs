@@ -123,8 +123,12 @@ fn second_trunk_has_its_own_rows_and_ports() {
     let alone = Wanted {
         stand_in: false,
         transmitters: [slot(1)].into(),
+        buffer_senders: [slot(1)].into(),
         ..Wanted::default()
     };
     let contents = reconciled(&config, &kernel, &alone).contents;
     assert_eq!(contents.ports, [(slot(1), OTHER)].into());
+    // Jumbo frames to the second, and none to the first.
+    let sends = |device| contents.egress[&device].has(egress_flags::SENDS_BUFFERS);
+    assert!(sends(MAC20) && !sends(MAC10));
 }
