@@ -12,6 +12,7 @@ mod listener;
 mod metrics;
 pub mod model;
 mod monitor;
+mod places;
 mod routes;
 mod schema;
 mod server;

@@ -14,7 +14,7 @@ use hyper_util::{
 };
 use tokio::{
     net::UnixStream,
-    sync::{Semaphore, watch},
+    sync::watch,
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
@@ -23,12 +23,11 @@ use tracing::warn;
 use super::{
     listener::Listener,
     monitor::{Lasting, Readers},
+    places::Places,
     routes,
 };
 use crate::service::Service;
 
-/// Connections at a time; further ones wait in the socket's queue.
-const CONNECTIONS: usize = 64;
 /// Longest time for a request's header.
 const HEADER_TIME: Duration = Duration::from_secs(5);
 /// Longest life of a connection: one that does not read its answer must not
@@ -72,18 +71,14 @@ pub async fn serve<S: Service>(
     let (end, ending) = watch::channel(false);
     let router = routes::router(service).layer(Extension(Readers::new(ending)));
     let daemon_uid = own_uid();
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Places::new();
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut said = false;
     loop {
-        let next = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (place, listener.accept().await)
-        };
-        let (place, stream) = tokio::select! {
+        let stream = tokio::select! {
             () = &mut shutdown => break,
             // Collected, or ended connections would pile up.
             Some(_) = connections.join_next() => continue,
@@ -95,18 +90,25 @@ pub async fn serve<S: Service>(
                 said = mended.is_err();
                 continue;
             }
-            next = next => next,
+            stream = listener.accept() => stream,
         };
         let Ok(stream) = stream else {
             // It would fail again at once: a busy loop helps nobody.
             sleep(ACCEPT_PAUSE).await;
             continue;
         };
+        let Ok(peer) = stream.peer_cred() else {
+            continue;
+        };
+        let access = Access::of(peer.uid(), daemon_uid);
+        let Some(coming) = places.come(access) else {
+            continue;
+        };
         let router = router.clone();
         connections.spawn(async move {
-            let _place = place;
+            let _place = coming.seated().await;
             // A connection that breaks or takes too long is its peer's loss.
-            converse(stream, daemon_uid, router).await;
+            converse(stream, access, router).await;
         });
     }
     drop(listener);
@@ -118,11 +120,10 @@ pub async fn serve<S: Service>(
 }
 
 /// One request and its answer.
-async fn converse(stream: UnixStream, daemon_uid: u32, router: axum::Router) {
-    let Ok(peer) = stream.peer_cred() else { return };
+async fn converse(stream: UnixStream, access: Access, router: axum::Router) {
     let lasting = Lasting::default();
     let router = router
-        .layer(Extension(Access::of(peer.uid(), daemon_uid)))
+        .layer(Extension(access))
         .layer(Extension(lasting.clone()));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -168,7 +169,7 @@ mod tests {
         };
         let router = axum::Router::new().route("/", get(endless));
         let (mut client, server) = UnixStream::pair().unwrap();
-        let server = tokio::spawn(converse(server, own_uid(), router));
+        let server = tokio::spawn(converse(server, Access::Change, router));
         client
             .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             .await
