@@ -29,6 +29,7 @@ static REDIRECT_ERRORS: PerCpuArray<u64, { MAX_ERRNO as usize + 1 }> = PerCpuArr
 /// Arguments of the tracepoint: device, program, target, error (negative), type
 /// and id of the map, index in it. So since 5.14.
 #[raw_tracepoint(tracepoint = "xdp_redirect_err")]
+#[expect(clippy::needless_pass_by_value, reason = "the entry owns its context")]
 fn redirect_errors(ctx: RawTracePointContext) -> i32 {
     let ours = REDIRECT_MAP
         .get(0)
