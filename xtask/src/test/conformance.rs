@@ -31,7 +31,7 @@ fn document() -> PathBuf {
 }
 
 /// Keeps the lines of a stage that ran on this kernel.
-pub(super) fn keep(kernel: &str, stage: &str, text: &str) -> Result<()> {
+pub(super) fn keep(kernel: &str, stage: &str, text: &str, partial: bool) -> Result<()> {
     let lines: Vec<&str> = text
         .lines()
         .filter(|line| line.starts_with(RESULT) || line.starts_with(CASE))
@@ -43,8 +43,29 @@ pub(super) fn keep(kernel: &str, stage: &str, text: &str) -> Result<()> {
     fs::create_dir_all(&directory)
         .with_context(|| format!("cannot create {}", directory.display()))?;
     let path = directory.join(format!("{}.tsv", stage.replace(' ', "-")));
+    let before = if partial {
+        fs::read_to_string(&path).unwrap_or_default()
+    } else {
+        String::new()
+    };
+    let others = before.lines().skip(1).filter(|line| stays(line, &lines));
+    let lines: Vec<&str> = others.chain(lines.iter().copied()).collect();
     let text = format!("{kernel}\n{}\n", lines.join("\n"));
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Whether what was told before is not told anew: by another test, or of a case
+/// that the list has still.
+fn stays(line: &str, anew: &[&str]) -> bool {
+    // `PROGRAM::TEST`, without the table.
+    let test = |line: &str| -> Option<String> {
+        let name = line.strip_prefix(RESULT)?.split('\t').nth(2)?;
+        Some(name.split("::").take(2).collect::<Vec<_>>().join("::"))
+    };
+    match test(line) {
+        Some(name) => anew.iter().all(|line| test(line).as_ref() != Some(&name)),
+        None => anew.iter().all(|line| !line.starts_with(CASE)),
+    }
 }
 
 /// Whether a test program tells of cases.
@@ -329,5 +350,21 @@ mod tests {
         let kernels: Vec<_> = results.kernels.iter().map(|(_, kernel)| kernel).collect();
         assert_eq!(kernels, ["6.1", "6.2", "6.12"]);
         assert_eq!(short("6.12.90+deb13-amd64"), "6.12");
+    }
+
+    #[test]
+    fn a_part_that_is_played_anew_replaces_its_own_rows() {
+        let anew = ["CONFORMANCE\t95\tkernel\tnet_oracle::vrf::vrf\t2"];
+        assert!(!stays(
+            "CONFORMANCE\t95\tnot\tnet_oracle::vrf::vrf\t2",
+            &anew
+        ));
+        assert!(stays(
+            "CONFORMANCE\t1\txdp\tnet_oracle::plain::vrf\t2",
+            &anew
+        ));
+        assert!(stays("CONFORMANCE\t95\txdp\tprog_f_fib::vrf\t1", &anew));
+        let case = "CONFORMANCE-CASE\t1\tA\tA to B\t";
+        assert!(stays(case, &anew) && !stays(case, &[case]));
     }
 }

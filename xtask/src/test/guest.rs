@@ -54,10 +54,11 @@ impl Share {
     }
 }
 
-pub(super) fn run(kernel: Kernel, share: Share) -> Result<Row> {
+/// `only`: of these test programs (or tests, `PROGRAM::TEST`) alone; none: of all.
+pub(super) fn run(kernel: Kernel, share: Share, only: &[String]) -> Result<Row> {
     setup::ensure(&[Need::EbpfToolchain, Need::Programs, Need::Vm(kernel)])?;
     let mut tests = build::kernel_tests()?;
-    tests.retain(|test| share.has(&test.name));
+    tests.retain(|test| share.has(&test.name) && wanted(&test.name, only).is_some());
     let article = if share == Share::Cases {
         None
     } else {
@@ -65,7 +66,7 @@ pub(super) fn run(kernel: Kernel, share: Share) -> Result<Row> {
         let words = words.iter().map(|word| vm::quote(&word.to_string_lossy()));
         Some(words.collect::<Vec<_>>().join(" "))
     };
-    let script = vm::write_script("tests", &script(article.as_deref(), &tests))?;
+    let script = vm::write_script("tests", &script(article.as_deref(), &tests, only))?;
     step::headline(&format!("test: article and tests on {kernel}"));
     let mut console = Console::default();
     let outcome = vm::run(
@@ -84,7 +85,12 @@ pub(super) fn run(kernel: Kernel, share: Share) -> Result<Row> {
 
     let release = conformance::short(&setup::kernel_version(kernel)?);
     if share != Share::Program {
-        conformance::keep(&release, &format!("Linux {kernel}"), &console.text)?;
+        conformance::keep(
+            &release,
+            &format!("Linux {kernel}"),
+            &console.text,
+            !only.is_empty(),
+        )?;
     }
 
     let mut row = Row::default();
@@ -106,7 +112,23 @@ pub(super) fn run(kernel: Kernel, share: Share) -> Result<Row> {
     Ok(row)
 }
 
-fn script(article: Option<&str>, tests: &[TestBinary]) -> String {
+/// The tests of a program that are wanted, as words for it; `None`: not the
+/// program at all.
+fn wanted<'o>(program: &str, only: &'o [String]) -> Option<Vec<&'o str>> {
+    let mut words = Vec::new();
+    let mut named = only.is_empty();
+    for one in only {
+        match one.split_once("::") {
+            Some((of, test)) if of == program => words.push(test),
+            None if one == program => {}
+            _ => continue,
+        }
+        named = true;
+    }
+    named.then_some(words)
+}
+
+fn script(article: Option<&str>, tests: &[TestBinary], only: &[String]) -> String {
     let mut text = String::from("#!/bin/bash\n");
     let mut program = |name: &str, command: &str| {
         let _ = write!(
@@ -124,7 +146,10 @@ fn script(article: Option<&str>, tests: &[TestBinary]) -> String {
         let path = vm::quote(&test.path.to_string_lossy());
         program(
             &test.name,
-            &format!("{path} --show-output --color=never --test-threads=1"),
+            &format!(
+                "{path} --show-output --color=never --test-threads=1 {}",
+                wanted(&test.name, only).unwrap_or_default().join(" ")
+            ),
         );
     }
     text
@@ -295,8 +320,18 @@ mod tests {
             name: "net_a".to_owned(),
             path: "/t/it's".into(),
         };
-        let script = script(Some("'/t/article'"), &[test]);
-        assert_eq!(script.matches("timeout --kill-after=10 720 ").count(), 2);
+        let script = script(Some("'/t/article'"), &[test], &[]);
+        let limit = format!("timeout --kill-after=10 {} ", EACH.as_secs());
+        assert_eq!(script.matches(&limit).count(), 2);
         assert!(script.contains(r"'/t/it'\''s' --show-output"), "{script}");
+    }
+
+    #[test]
+    fn programs_and_tests_may_be_chosen() {
+        let only = ["net_a::one", "net_a::two", "net_b"].map(str::to_owned);
+        assert_eq!(wanted("net_a", &only).unwrap(), ["one", "two"]);
+        assert!(wanted("net_b", &only).unwrap().is_empty());
+        assert_eq!(wanted("net_c", &only), None);
+        assert!(wanted("net_c", &[]).unwrap().is_empty());
     }
 }

@@ -40,6 +40,14 @@ pub(crate) struct Args {
     /// write docs/conformance.md
     #[arg(long)]
     conformance: bool,
+    /// With --conformance: in the virtual machines only this test program, or
+    /// this test of it; what the others told before stays
+    #[arg(
+        long = "test",
+        value_name = "PROGRAM[::TEST]",
+        requires = "conformance"
+    )]
+    tests: Vec<String>,
     /// Nothing of this, but a capture (pcap or pcapng) through the router with XDP
     /// and without: on this host where its kernel has 802.1Q, else, and with
     /// --kernel, in a virtual machine [default: 6.12]
@@ -101,9 +109,10 @@ fn stages(args: &Args) -> Vec<Stage> {
             (false, false) => guest::Share::Program,
         };
         for kernel in kernels.iter().copied() {
+            let only = args.tests.clone();
             stages.push((
                 format!("Linux {kernel}"),
-                Box::new(move || guest::run(kernel, share)),
+                Box::new(move || guest::run(kernel, share, &only)),
             ));
         }
     }
@@ -207,7 +216,12 @@ fn cargo_test(stage: &str, arguments: &[&str], way: Way) -> Result<Row> {
     }
     let finished = step::into_log(&what, &mut command)?;
     let text = finished.text();
-    conformance::keep(&conformance::host_kernel(), &format!("host {stage}"), &text)?;
+    conformance::keep(
+        &conformance::host_kernel(),
+        &format!("host {stage}"),
+        &text,
+        false,
+    )?;
     let report = libtest::parse(&text);
     let row = judge(stage, &report, finished.status.success());
     if !finished.status.success() {
