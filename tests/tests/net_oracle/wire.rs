@@ -45,7 +45,9 @@ impl Wire {
             let (sent, came) = segments.entry(packet).or_default();
             *if outgoing { sent } else { came } += 1;
         }
-        if outgoing {
+        // To a group: a kernel's own chatter (MLD, neighbour discovery), on a trunk
+        // untagged as well, whenever it likes.
+        if outgoing || frame.bytes[0] & 1 == 1 {
             return;
         }
         self.frames.fetch_add(1, Ordering::Relaxed);
