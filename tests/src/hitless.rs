@@ -42,6 +42,29 @@ pub struct Outcome {
     pub after: Vec<Attachment>,
 }
 
+/// Does something under traffic: nothing is lost and no carrier goes.
+///
+/// # Panics
+/// When something else comes of it.
+pub fn under_traffic(lab: &Lab, action: impl FnOnce()) -> Report {
+    let flaps = || {
+        let trunks = lab.trunks();
+        let changes = trunks
+            .iter()
+            .map(|trunk| carrier_changes(lab.router(), trunk));
+        changes.collect::<Result<Vec<_>>>().unwrap()
+    };
+    let flaps_before = flaps();
+    let flow = Flow::start(lab, 0, 1).unwrap();
+    flow.run_for(WHILE);
+    action();
+    flow.run_for(WHILE);
+    let report = flow.finish(lab).unwrap();
+    report.assert_hitless();
+    assert_eq!(flaps(), flaps_before, "a trunk lost its carrier");
+    report
+}
+
 /// Does something to the daemon under traffic: nothing is lost, the links are
 /// the same and no carrier goes.
 ///
@@ -52,13 +75,6 @@ pub fn hitless(
     daemon: &mut RouterDaemon,
     action: impl FnOnce(&mut RouterDaemon),
 ) -> Outcome {
-    let flaps = || {
-        let trunks = lab.trunks();
-        let changes = trunks
-            .iter()
-            .map(|trunk| carrier_changes(lab.router(), trunk));
-        changes.collect::<Result<Vec<_>>>().unwrap()
-    };
     let before = daemon.attachments().unwrap();
     for attachment in &before {
         assert!(
@@ -66,16 +82,9 @@ pub fn hitless(
             "{attachment:?}"
         );
     }
-    let flaps_before = flaps();
-    let flow = Flow::start(lab, 0, 1).unwrap();
-    flow.run_for(WHILE);
-    action(daemon);
-    flow.run_for(WHILE);
-    let report = flow.finish(lab).unwrap();
-    report.assert_hitless();
+    let report = under_traffic(lab, || action(daemon));
     let after = daemon.attachments().unwrap();
     assert_eq!(links(&before), links(&after));
-    assert_eq!(flaps(), flaps_before, "a trunk lost its carrier");
     assert_attached(lab, &after);
     Outcome {
         report,

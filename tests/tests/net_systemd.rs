@@ -6,9 +6,7 @@ use std::{fs, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use router_tests::{
-    flow::Flow,
-    hitless::{WHILE, forwarded_by_xdp, programs},
-    kernel_objects::carrier_changes,
+    hitless::{self, forwarded_by_xdp, programs},
     lab::Lab,
     machine::Machine,
     wait,
@@ -58,26 +56,12 @@ impl Service {
     /// Something is done to the service under traffic: nothing is lost, nothing
     /// takes the kernel's path, no carrier goes.
     fn hitless(&self, what: &str, action: impl FnOnce()) {
-        let flaps = || -> Vec<u64> {
-            let trunks = self.lab.trunks();
-            let changes = trunks
-                .iter()
-                .map(|trunk| carrier_changes(self.lab.router(), trunk));
-            changes.collect::<Result<_>>().unwrap()
-        };
-        let flaps_before = flaps();
-        let before = forwarded_by_xdp(&self.lab);
-        let flow = Flow::start(&self.lab, 0, 1).unwrap();
-        flow.run_for(WHILE);
-        action();
-        flow.run_for(WHILE);
-        let report = flow.finish(&self.lab).unwrap();
         println!("{what}");
-        report.assert_hitless();
+        let before = forwarded_by_xdp(&self.lab);
+        let report = hitless::under_traffic(&self.lab, action);
         assert_eq!(report.by_kernel, 0, "{what}: {report}");
         let by_xdp = forwarded_by_xdp(&self.lab) - before;
         assert!(by_xdp >= report.sent(), "{what}: {by_xdp} by XDP, {report}");
-        assert_eq!(flaps(), flaps_before, "{what}: a trunk lost its carrier");
     }
 
     /// The process that systemd knows, once it is another than `before` and
