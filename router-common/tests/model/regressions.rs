@@ -39,6 +39,11 @@ fn regressions() {
             &[ToMac([255, 255, 255, 255, 255, 255])],
         ),
         (
+            "checksum of 0xffff, which the kernel writes as 0",
+            skeleton(0, 1, false, 17, 8),
+            &[SumIs(0xfeff)],
+        ),
+        (
             "IPv6 length without the 40 bytes of its header",
             skeleton(0, 1, true, 17, 40),
             &[

@@ -32,8 +32,8 @@ pub struct Draft {
     pub length: Option<u16>,
     /// Laid over the checksum.
     pub sum_flip: u16,
-    /// An identification for which the checksum is 0, written as 0 or 0xffff.
-    pub zero_sum: Option<u16>,
+    /// The checksum, for which an identification is chosen.
+    pub sum: Option<u16>,
     pub trailer: Vec<u8>,
     /// Padded to this many bytes.
     pub pad_to: usize,
@@ -91,7 +91,7 @@ impl Skeleton {
             payload: Vec::new(),
             length: None,
             sum_flip: 0,
-            zero_sum: None,
+            sum: None,
             trailer: Vec::new(),
             pad_to: 0,
             cut: usize::MAX,
@@ -171,11 +171,14 @@ impl Draft {
             let bytes = packet.write();
             u16::from_be_bytes([bytes[10], bytes[11]])
         };
-        if self.zero_sum.is_some() {
+        if let Some(sum) = self.sum {
+            // In one's complement: what the rest of the header lacks. 0 and 0xffff
+            // are the same there, so the checksum is written as it was asked for.
             packet.id = 0;
-            packet.id = sum_of(&packet);
+            let lacking = (u32::from(!sum) + u32::from(sum_of(&packet))) % 0xffff;
+            packet.id = u16::try_from(lacking).unwrap_or(0);
         }
-        let sum = self.zero_sum.unwrap_or_else(|| sum_of(&packet)) ^ self.sum_flip;
+        let sum = self.sum.unwrap_or_else(|| sum_of(&packet)) ^ self.sum_flip;
         let mut bytes = packet.write();
         bytes[10..12].copy_from_slice(&sum.to_be_bytes());
         bytes

@@ -183,7 +183,8 @@ fn of_the_frame(random: &Random, skeleton: &Skeleton) -> Vec<Mutation> {
         17 | 18 => Hops(edge(random)),
         19 => Protocol(random.of_these(&[0, 43, 44, 50, 51, 59, 60, 135, 139, 140, 253, 58, 1])),
         20 => Sum(1 << random.below(16)),
-        21 => ZeroSum(random.of_these(&[0, 0xffff])),
+        // Both zeros, and where one less TTL carries, or makes them.
+        21 => SumIs(random.of_these(&[0, 0xffff, 0xfeff, 0xfefe, 0xff00, 0xfffe])),
         22 => {
             let (four, six) = (address4(random, skeleton), address6(random, skeleton));
             random.of_these(&[Source4(four), Source6(six)])

@@ -42,8 +42,8 @@ pub enum Mutation {
     Protocol(u8),
     /// Bits to flip in the checksum.
     Sum(u16),
-    /// A checksum of 0, written as this.
-    ZeroSum(u16),
+    /// An identification for which this is the checksum.
+    SumIs(u16),
     Source4([u8; 4]),
     To4([u8; 4]),
     Source6([u8; 16]),
@@ -148,7 +148,7 @@ impl Mutation {
             Self::Kind(kind) => draft.kind = kind,
             Self::Length(length) => draft.length = Some(length),
             Self::Sum(bits) => draft.sum_flip = bits,
-            Self::ZeroSum(written) => draft.zero_sum = Some(written),
+            Self::SumIs(sum) => draft.sum = Some(sum),
             Self::Payload(bytes) => draft.resize(bytes.into()),
             Self::Size(bytes) => {
                 let header = draft.header_length();
