@@ -29,6 +29,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("ip", "iproute2"),
     ("ethtool", "ethtool"),
     ("bpftool", "bpftool"),
+    ("git", "git"),
     ("modprobe", "kmod"),
     ("nsenter", "util-linux"),
     ("tmux", "tmux"),

@@ -2,6 +2,7 @@
 //! kernel and, with the article, in virtual machines; then a table and one
 //! closing line.
 
+mod bugs;
 mod conformance;
 mod guest;
 mod libtest;
@@ -23,7 +24,7 @@ use table::Row;
 /// Run lint and every test: on this host, and in virtual machines along with the article
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Leave out the virtual machines
+    /// Leave out the virtual machines and the deliberate bugs
     #[arg(long)]
     quick: bool,
     /// Virtual machines with these kernels [default: 6.1 and 6.12]
@@ -33,7 +34,7 @@ pub(crate) struct Args {
     /// kernel on an idle machine
     #[arg(long)]
     guests: bool,
-    /// Only the stages whose names begin so: lint, host, kernel, net, Linux
+    /// Only the stages whose names begin so: lint, host, kernel, net, bugs, Linux
     #[arg(long = "only", value_name = "STAGE")]
     only: Vec<String>,
     /// Play the conformance cases on this host and in all virtual machines, and
@@ -57,6 +58,11 @@ pub(crate) struct Args {
     /// which most addresses are reached]
     #[arg(long, value_name = "MAC", requires = "replay")]
     router_mac: Option<String>,
+    /// Nothing of this, but the deliberate bugs of tests/bugs, or those named: each
+    /// is put into a checkout of HEAD, where the tests that it names must see it
+    #[arg(long, value_name = "BUG", num_args = 0.., conflicts_with_all =
+        ["quick", "kernels", "guests", "only", "conformance", "replay"])]
+    bugs: Option<Vec<String>>,
 }
 
 type Stage = (String, Box<dyn FnOnce() -> Result<Row>>);
@@ -64,6 +70,9 @@ type Stage = (String, Box<dyn FnOnce() -> Result<Row>>);
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     if let Some(file) = &args.replay {
         return replay::main(file, args.router_mac.as_deref(), &args.kernels);
+    }
+    if let Some(names) = &args.bugs {
+        return bugs::main(names);
     }
     let mut rows = Vec::new();
     for (name, run) in stages(args) {
@@ -98,6 +107,7 @@ fn stages(args: &Args) -> Vec<Stage> {
         ("net".to_owned(), Box::new(move || kernel_tests("net", net))),
     ];
     if !args.quick {
+        stages.push(("bugs".to_owned(), Box::new(bugs::stage)));
         let kernels = match &args.kernels[..] {
             [] if args.conformance => &[Kernel::V6_1, Kernel::V6_12, Kernel::Newest][..],
             [] => &[Kernel::V6_1, Kernel::V6_12][..],
@@ -160,6 +170,8 @@ fn lint_stage() -> Result<Row> {
 
 /// Unit tests of everything that runs on a host.
 fn host() -> Result<Row> {
+    // Git says whether the deliberate bugs still fit.
+    setup::ensure(&[Need::Programs])?;
     let exclude = ["--exclude", "router-ebpf", "--exclude", "router-tests-ebpf"];
     let arguments = [&["--workspace"], &exclude[..], &["--lib", "--bins"]].concat();
     cargo_test("host", &arguments, Way::Plain)
@@ -208,12 +220,7 @@ fn cargo_test(stage: &str, arguments: &[&str], way: Way) -> Result<Row> {
         .args(arguments)
         // Shows what passing tests printed: that is where SKIP lines are.
         .args(["--", "--show-output"]);
-    if way == Way::Root {
-        command.arg("--test-threads=1");
-        if process::rights() == process::Rights::Sudo {
-            command.env(runner_variable(), "sudo --preserve-env --");
-        }
-    }
+    with_rights(&mut command, way);
     let finished = step::into_log(&what, &mut command)?;
     let text = finished.text();
     conformance::keep(
@@ -232,6 +239,16 @@ fn cargo_test(stage: &str, arguments: &[&str], way: Way) -> Result<Row> {
     }
     tell(&row, started.elapsed());
     Ok(row)
+}
+
+/// Ends the words of a `cargo test -- ...`, so that its programs run in this way.
+fn with_rights(command: &mut Command, way: Way) {
+    if way == Way::Root {
+        command.arg("--test-threads=1");
+        if process::rights() == process::Rights::Sudo {
+            command.env(runner_variable(), "sudo --preserve-env --");
+        }
+    }
 }
 
 /// What a run of test binaries comes to; failures are shown.

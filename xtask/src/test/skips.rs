@@ -14,7 +14,7 @@ struct Expected {
 }
 
 /// Stages that run tests in the host's kernel, as the user who called.
-const HOST: &[&str] = &["host", "kernel", "net"];
+const HOST: &[&str] = &["host", "kernel", "net", "bugs"];
 
 const EXPECTED: &[Expected] = &[
     // A developer's quick run without sudo. Guests have root.
@@ -50,6 +50,12 @@ const EXPECTED: &[Expected] = &[
         reason: "the rustc that compiles eBPF objects has no clippy",
         stages: &["lint"],
         tests: &["clippy-ebpf"],
+    },
+    // The sources without their history, as a release has them.
+    Expected {
+        reason: "this is no git repository",
+        stages: &["bugs"],
+        tests: &["every bug"],
     },
     // Programs that nobody needs to build or run anything here.
     Expected {
