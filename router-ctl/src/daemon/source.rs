@@ -8,7 +8,7 @@ use router_common::wire::IfIndex;
 use crate::{
     netlink::{
         Dump, Error, Netlink,
-        types::{Link, Route},
+        types::{Link, Route, Rules},
     },
     sys::{self, Offload},
     sysctl::Sysctls,
@@ -22,8 +22,8 @@ pub(super) trait Source: Clone + Send + Sync + std::fmt::Debug + 'static {
     /// The routes of one family.
     fn routes(&self, v6: bool) -> impl Future<Output = Result<Vec<Route>, Error>> + Send;
 
-    /// Whether one family has rules of its own.
-    fn custom_rules(&self, v6: bool) -> impl Future<Output = Result<bool, Error>> + Send;
+    /// What the rules of one family ask.
+    fn rules(&self, v6: bool) -> impl Future<Output = Result<Rules, Error>> + Send;
 
     /// One device.
     fn link(&self, name: &str) -> impl Future<Output = Result<Option<Link>, Error>> + Send;
@@ -58,8 +58,8 @@ impl Source for Kernel {
         self.netlink.routes_of(v6).await
     }
 
-    async fn custom_rules(&self, v6: bool) -> Result<bool, Error> {
-        self.netlink.has_custom_rules(v6).await
+    async fn rules(&self, v6: bool) -> Result<Rules, Error> {
+        self.netlink.rules_of(v6).await
     }
 
     async fn link(&self, name: &str) -> Result<Option<Link>, Error> {

@@ -285,6 +285,13 @@ fn every_problem_has_its_mending_command() {
             Some("sysctl -w net.ipv6.conf.all.forwarding=1"),
         ),
         (
+            |k| k.kernel.tables.rules_v6.suppressing = true,
+            "an IPv6 rule suppresses routes, which XDP cannot: the kernel alone forwards IPv6",
+            Some(
+                "do without it (suppress_prefixlength or suppress_ifgroup in `ip -6 rule`): XDP goes on once it has gone",
+            ),
+        ),
+        (
             |k| k.missing_routes = vec![0],
             "the route to 10.9.0.0/16 is not installed",
             Some("router-ctl routes add 10.9.0.0/16 via 10.0.0.9"),

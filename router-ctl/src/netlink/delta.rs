@@ -10,7 +10,7 @@ use super::{
     addresses, links, neighbours,
     raw::{self, Message, Netconf, Scope},
     routes,
-    types::{Address, Link, Neighbour, Route},
+    types::{Address, Link, Neighbour, Route, Rules},
 };
 
 /// `RTM_*` (include/uapi/linux/rtnetlink.h) that are not decoded by the crates.
@@ -51,8 +51,8 @@ pub enum Delta {
     Rules {
         /// IPv6, or IPv4.
         v6: bool,
-        /// What has come is not one of those that every namespace has.
-        custom: bool,
+        /// What the one that has come asks.
+        asked: Rules,
     },
     /// A neighbour is there, or has changed.
     Neighbour(Neighbour),
@@ -108,8 +108,15 @@ fn delta(message: &Message<'_>) -> Option<Delta> {
                 // Rules of multicast routing.
                 _ => return None,
             };
-            let custom = decode(message).is_none_or(|rule| routes::is_custom_rule(&rule));
-            Some(Delta::Rules { v6, custom })
+            let asked = match decode(message) {
+                Some(rule) => routes::asked_by(&rule),
+                // Anything.
+                None => Rules {
+                    custom: true,
+                    suppressing: true,
+                },
+            };
+            Some(Delta::Rules { v6, asked })
         }
         NEW_NETCONF => raw::netconf(message.payload()).map(Delta::Netconf),
         // With its device, which is announced itself.
@@ -262,7 +269,10 @@ mod tests {
         );
         let expected = Delta::Rules {
             v6: false,
-            custom: true,
+            asked: Rules {
+                custom: true,
+                suppressing: false,
+            },
         };
         assert_eq!(rule, expected);
     }

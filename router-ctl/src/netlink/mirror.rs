@@ -19,7 +19,9 @@ use router_common::wire::IfIndex;
 
 use super::{
     Delta, PROTOCOL,
-    types::{Address, Link, Neighbour, NeighbourState, Route, RouteKind, TABLE_MAIN, Tables},
+    types::{
+        Address, Link, Neighbour, NeighbourState, Route, RouteKind, Rules, TABLE_MAIN, Tables,
+    },
 };
 
 /// All that is read at once.
@@ -77,8 +79,8 @@ pub struct Mirror {
     names: BTreeMap<String, IfIndex>,
     addresses: BTreeMap<AddressKey, Address>,
     routes: BTreeMap<RouteKey, Vec<Route>>,
-    custom_rules_v4: bool,
-    custom_rules_v6: bool,
+    rules_v4: Rules,
+    rules_v6: Rules,
     neighbours: BTreeMap<(IfIndex, IpAddr), Neighbour>,
     connected: Connected,
     /// There are routes that lead to a next-hop object.
@@ -92,8 +94,8 @@ impl Mirror {
     pub fn install(&mut self, dump: Dump) {
         let tables = dump.tables;
         *self = Self {
-            custom_rules_v4: tables.custom_rules_v4,
-            custom_rules_v6: tables.custom_rules_v6,
+            rules_v4: tables.rules_v4,
+            rules_v6: tables.rules_v6,
             ..Self::default()
         };
         for link in &tables.links {
@@ -121,14 +123,14 @@ impl Mirror {
         changed
     }
 
-    /// Takes over whether there are custom rules. Whether that is news.
-    pub fn install_rules(&mut self, v6: bool, custom: bool) -> bool {
+    /// Takes over what the rules ask. Whether that is news.
+    pub fn install_rules(&mut self, v6: bool, rules: Rules) -> bool {
         let known = if v6 {
-            &mut self.custom_rules_v6
+            &mut self.rules_v6
         } else {
-            &mut self.custom_rules_v4
+            &mut self.rules_v4
         };
-        std::mem::replace(known, custom) != custom
+        std::mem::replace(known, rules) != rules
     }
 
     /// Takes over what was announced. Whether it changes anything that the maps
@@ -141,14 +143,16 @@ impl Mirror {
             Delta::AddressGone(address) => self.remove_address(address),
             Delta::Route { route, replaces } => self.put_route(route, *replaces),
             Delta::RouteGone(route) => self.remove_route(route),
-            Delta::Rules { v6, custom } => {
-                if *v6 {
+            Delta::Rules { v6, asked } => {
+                let known = if *v6 {
                     self.due.rules_v6 = true;
+                    self.rules_v6
                 } else {
                     self.due.rules_v4 = true;
-                }
+                    self.rules_v4
+                };
                 // That one has come is certain.
-                *custom && self.install_rules(*v6, true)
+                self.install_rules(*v6, known.and(*asked))
             }
             Delta::Neighbour(neighbour) => {
                 self.put_neighbour(*neighbour);
@@ -239,8 +243,8 @@ impl Mirror {
             links: self.links.values().cloned().collect(),
             addresses: self.addresses.values().cloned().collect(),
             routes: self.routes.values().flatten().cloned().collect(),
-            custom_rules_v4: self.custom_rules_v4,
-            custom_rules_v6: self.custom_rules_v6,
+            rules_v4: self.rules_v4,
+            rules_v6: self.rules_v6,
         }
     }
 

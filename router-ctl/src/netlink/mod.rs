@@ -87,8 +87,8 @@ impl Netlink {
             links: self.links().await?,
             addresses: self.addresses().await?,
             routes: self.routes().await?,
-            custom_rules_v4: self.has_custom_rules(false).await?,
-            custom_rules_v6: self.has_custom_rules(true).await?,
+            rules_v4: self.rules_of(false).await?,
+            rules_v6: self.rules_of(true).await?,
         })
     }
 

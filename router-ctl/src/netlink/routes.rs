@@ -18,7 +18,7 @@ use rtnetlink::{
 
 use super::{
     Error, Netlink,
-    types::{Leg, Lookup, Route, RouteChange, RouteKind, RouteSpec, TABLE_MAIN},
+    types::{Leg, Lookup, Route, RouteChange, RouteKind, RouteSpec, Rules, TABLE_MAIN},
 };
 
 /// `proto router-ctl`: the protocol number of the routes that are ours. None of
@@ -82,16 +82,18 @@ impl Netlink {
             .collect())
     }
 
-    /// Whether there are IPv4 (`v6`: IPv6) rules besides `local`, `main` and
-    /// `default`.
+    /// What the IPv4 (`v6`: IPv6) rules ask.
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub async fn has_custom_rules(&self, v6: bool) -> Result<bool, Error> {
+    pub async fn rules_of(&self, v6: bool) -> Result<Rules, Error> {
         let mut request = RuleMessage::default();
         request.header.family = family(v6);
         let answers = self.dump(RouteNetlinkMessage::GetRule(request)).await?;
-        Ok(answers.iter().any(is_custom_rule))
+        Ok(answers
+            .iter()
+            .map(asked_by)
+            .fold(Rules::default(), Rules::and))
     }
 
     /// Changes the main table, with our protocol number.
@@ -344,12 +346,13 @@ const fn kind(kind: RouteType) -> RouteKind {
     }
 }
 
-/// Whether a rule is another than the three that every namespace starts with:
-/// `from all lookup local|main|default`.
-pub(super) fn is_custom_rule(message: &RouteNetlinkMessage) -> bool {
+/// What a rule that is there, or has come, asks. Every namespace starts with
+/// three that ask nothing: `from all lookup local|main|default`.
+pub(super) fn asked_by(message: &RouteNetlinkMessage) -> Rules {
     let RouteNetlinkMessage::NewRule(rule) = message else {
-        return false;
+        return Rules::default();
     };
+    let mut rules = Rules::default();
     let header = &rule.header;
     let mut table = u32::from(header.table);
     let mut selective = header.src_len != 0 || header.dst_len != 0 || header.tos != 0;
@@ -361,11 +364,15 @@ pub(super) fn is_custom_rule(message: &RouteNetlinkMessage) -> bool {
             // -1 in a rule that does not suppress.
             | RuleAttribute::SuppressPrefixLen(u32::MAX) => {}
             RuleAttribute::L3MDev(on) => selective |= *on,
+            RuleAttribute::SuppressPrefixLen(_) | RuleAttribute::SuppressIfGroup(_) => {
+                rules.suppressing = true;
+            }
             _ => selective = true,
         }
     }
     const TABLE_DEFAULT: u32 = TABLE_MAIN - 1;
     const TABLE_LOCAL: u32 = TABLE_MAIN + 1;
     let known = matches!(table, TABLE_DEFAULT | TABLE_MAIN | TABLE_LOCAL);
-    selective || !known || header.action != RuleAction::ToTable
+    rules.custom = selective || rules.suppressing || !known || header.action != RuleAction::ToTable;
+    rules
 }

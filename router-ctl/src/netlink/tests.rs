@@ -7,7 +7,7 @@ use rtnetlink::packet_route::{
     rule::{RuleAction, RuleAttribute, RuleMessage},
 };
 
-use super::routes::is_custom_rule;
+use super::{routes::asked_by, types::Rules};
 
 fn rule(table: u8, attributes: Vec<RuleAttribute>) -> RouteNetlinkMessage {
     let mut rule = RuleMessage::default();
@@ -26,7 +26,7 @@ fn rule(table: u8, attributes: Vec<RuleAttribute>) -> RouteNetlinkMessage {
 #[test]
 fn the_rules_that_every_namespace_has_are_not_custom() {
     for table in [255, 254, 253] {
-        assert!(!is_custom_rule(&rule(table, vec![])), "{table}");
+        assert_eq!(asked_by(&rule(table, vec![])), Rules::default(), "{table}");
     }
 }
 
@@ -37,20 +37,35 @@ fn any_other_rule_is_custom() {
         rule(254, vec![RuleAttribute::Iifname("eth0".into())]),
         rule(254, vec![RuleAttribute::FwMark(1)]),
         rule(0, vec![RuleAttribute::L3MDev(true)]),
-        rule(254, vec![RuleAttribute::SuppressPrefixLen(0)]),
         rule(
             254,
             vec![RuleAttribute::Source(Ipv4Addr::new(10, 0, 0, 0).into())],
         ),
     ];
     for message in custom {
-        assert!(is_custom_rule(&message), "{message:?}");
+        let expected = Rules {
+            custom: true,
+            ..Rules::default()
+        };
+        assert_eq!(asked_by(&message), expected, "{message:?}");
     }
     let mut blackhole = rule(254, vec![]);
     if let RouteNetlinkMessage::NewRule(rule) = &mut blackhole {
         rule.header.action = RuleAction::Blackhole;
     }
-    assert!(is_custom_rule(&blackhole));
+    assert!(asked_by(&blackhole).custom);
+}
+
+/// `wg-quick` makes the first: `lookup main suppress_prefixlength 0`.
+#[test]
+fn rules_that_suppress_routes_are_told_apart() {
+    for suppress in [
+        RuleAttribute::SuppressPrefixLen(0),
+        RuleAttribute::SuppressIfGroup(0),
+    ] {
+        let asked = asked_by(&rule(254, vec![suppress]));
+        assert!(asked.custom && asked.suppressing, "{asked:?}");
+    }
 }
 
 /// The kernel dumps one table at a time to a socket. Clones share it, and whoever

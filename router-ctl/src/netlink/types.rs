@@ -292,6 +292,27 @@ pub struct NeighbourFlags {
     pub managed: bool,
 }
 
+/// What the policy rules of one family ask, as far as XDP must know it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// There are some besides the three that every namespace starts with.
+    pub custom: bool,
+    /// One passes over routes that its table has found (`suppress_prefixlength`,
+    /// `suppress_ifgroup`).
+    pub suppressing: bool,
+}
+
+impl Rules {
+    /// What these and others ask together.
+    #[must_use]
+    pub const fn and(self, others: Self) -> Self {
+        Self {
+            custom: self.custom || others.custom,
+            suppressing: self.suppressing || others.suppressing,
+        }
+    }
+}
+
 /// All that is dumped at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tables {
@@ -301,10 +322,10 @@ pub struct Tables {
     pub addresses: Vec<Address>,
     /// Every route of every table, IPv4 and IPv6.
     pub routes: Vec<Route>,
-    /// There are IPv4 rules besides the ones every namespace starts with.
-    pub custom_rules_v4: bool,
-    /// The same for IPv6.
-    pub custom_rules_v6: bool,
+    /// What the IPv4 rules ask.
+    pub rules_v4: Rules,
+    /// What the IPv6 rules ask.
+    pub rules_v6: Rules,
 }
 
 impl Tables {

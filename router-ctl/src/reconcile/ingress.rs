@@ -101,21 +101,26 @@ fn entry_flags(
     let ifindex = place.link.ifindex;
     let global = &kernel.forwarding;
     let interface = global.interfaces.get(&ifindex).copied().unwrap_or_default();
-    let believable = !kernel.tables.custom_rules_v4
+    let believable = !kernel.tables.rules_v4.custom
         && prefixes.v4.iter().all(|net| ways.lead_back(*net, ifindex));
     [
         (flags::UP, place.is_up()),
         (flags::FORWARD_V4, interface.v4),
         (
             flags::FORWARD_V6,
-            // With proxy_ndp a destination may be this host's to answer.
-            (global.v6 || interface.v6_forced) && !global.v6_proxy_ndp && !interface.v6_disabled,
+            // With proxy_ndp a destination may be this host's to answer. A rule
+            // that suppresses routes does not keep the helper from them
+            // (`fib6_rule_action_alt` leaves `rt6` empty).
+            (global.v6 || interface.v6_forced)
+                && !global.v6_proxy_ndp
+                && !interface.v6_disabled
+                && !kernel.tables.rules_v6.suppressing,
         ),
         (
             // With rules of the namespace's own, fib_validate_source makes the
             // full check even where rp_filter is off.
             flags::RP_FILTER,
-            global.rp_filter.max(interface.rp_filter) > 0 || kernel.tables.custom_rules_v4,
+            global.rp_filter.max(interface.rp_filter) > 0 || kernel.tables.rules_v4.custom,
         ),
         (flags::TRUST_PREFIXES, believable),
         (

@@ -15,7 +15,7 @@ use crate::{
     },
     tables::Stage,
 };
-use router_common::datapath::Reason;
+use router_common::{abi::ingress_flags, datapath::Reason};
 
 fn to4(address: &str) -> Frame {
     let address: Ipv4Addr = address.parse().expect("an address");
@@ -303,12 +303,63 @@ pub fn rules_and_narrow_routes<S: Stage>(scene: &mut S) {
             ),
         ],
     );
+    suppressed_routes(scene);
     scene.ip("rule add from 172.16.10.0/28 lookup 7");
     scene.ip6("rule add from fd00:10::/120 lookup 7");
     scene.check([
         row(94, "rule by source", plain4, via(U)),
         row(94, "rule by source, IPv6", plain6, via(U)),
     ]);
+}
+
+/// The rules of `wg-quick`: what only main's default route leads to goes into the
+/// tunnel. The helper takes the route that a rule suppresses, in IPv6 alone.
+fn suppressed_routes<S: Stage>(scene: &mut S) {
+    let (plain4, plain6) = (to4("192.0.2.1"), to6("2001:db8::1"));
+    scene.ip(&format!(
+        "route add default via {}\n\
+         route add default via {}\n\
+         route add table 8 default via {}\n\
+         route add table 8 default via {}",
+        U.v4(9),
+        U.v6(9),
+        C.v4(9),
+        C.v6(9)
+    ));
+    for suppress in ["suppress_prefixlength 0", "suppress_ifgroup default"] {
+        let rules = [
+            "pref 9 not fwmark 7 lookup 8".to_owned(),
+            format!("pref 8 lookup main {suppress}"),
+        ];
+        let change = |scene: &mut S, verb: &str| {
+            for rule in &rules {
+                scene.ip(&format!("rule {verb} {rule}"));
+                scene.ip6(&format!("rule {verb} {rule}"));
+            }
+        };
+        change(scene, "add");
+        // The second suppresses the way back to A, too.
+        if suppress.ends_with('0') {
+            scene.check([row(94, suppress, plain4.clone(), via(C))]);
+        }
+        let (alone, told) = (via(U), up(Reason::ForwardingOff));
+        scene.check([row(
+            94,
+            format!("{suppress}, IPv6, not told"),
+            plain6.clone(),
+            alone,
+        )
+        .by_hand()
+        .kernel_forwards_by_router(C)]);
+        scene.change_ingress(A, |entry| entry.flags &= !ingress_flags::FORWARD_V6);
+        scene.check([
+            row(94, format!("{suppress}, IPv6"), plain6.clone(), told).kernel_forwards_by_router(C),
+            row(94, format!("{suppress}, IPv6, to a host"), A.v6_to(B), told),
+        ]);
+        change(scene, "del");
+        scene.change_ingress(A, |_| ());
+        scene.check([row(94, "no rule suppresses, IPv6", plain6.clone(), via(U))]);
+    }
 }
 
 /// Next hops of other kinds.

@@ -13,7 +13,7 @@ use crate::{
     daemon::source::Source,
     netlink::{
         self, Delta, Due, Dump, Index,
-        types::{Link, Route, Tables},
+        types::{Link, Route, Rules, Tables},
     },
     sysctl::Forwarding,
 };
@@ -31,7 +31,7 @@ const LOG: usize = 1 << 16;
 pub(in crate::daemon) enum Answer {
     Everything(Result<(Dump, Forwarding), netlink::Error>),
     Routes(bool, Result<Vec<Route>, netlink::Error>),
-    Rules(bool, Result<bool, netlink::Error>),
+    Rules(bool, Result<Rules, netlink::Error>),
     /// A look at some devices, by name.
     Links(Vec<(String, Option<Link>)>),
     /// Neighbours have been declared in use.
@@ -102,7 +102,7 @@ impl<S: Source> Follower<S> {
             if wanted {
                 let source = self.source.clone();
                 self.jobs
-                    .spawn(async move { Answer::Rules(v6, source.custom_rules(v6).await) });
+                    .spawn(async move { Answer::Rules(v6, source.rules(v6).await) });
             }
         }
     }
@@ -168,9 +168,9 @@ impl<S: Source> Follower<S> {
             Answer::Rules(v6, answer) => {
                 *rules(&mut self.running, v6) = false;
                 match answer {
-                    Ok(custom) if !self.tainted => {
+                    Ok(rules) if !self.tainted => {
                         self.counts.dumps += 1;
-                        heed.changed |= self.mirror.install_rules(v6, custom);
+                        heed.changed |= self.mirror.install_rules(v6, rules);
                         let again = |delta: &Delta| matches!(delta, Delta::Rules { v6: of, .. } if *of == v6);
                         self.replay(again, &mut heed);
                     }

@@ -17,7 +17,7 @@ use crate::{
     dataplane::MemoryDataplane,
     netlink::{
         self, Dump,
-        types::{Address, Leg, Route, RouteKind, TABLE_MAIN, Tables, Vlan},
+        types::{Address, Leg, Route, RouteKind, Rules, TABLE_MAIN, Tables, Vlan},
     },
     reconcile::{Numbering, Operation},
     sysctl::Sysctls,
@@ -88,14 +88,10 @@ impl Source for Twin {
         Ok(routes.into_iter().filter(wanted).collect())
     }
 
-    async fn custom_rules(&self, v6: bool) -> Result<bool, netlink::Error> {
+    async fn rules(&self, v6: bool) -> Result<Rules, netlink::Error> {
         self.ask(if v6 { "rules 6" } else { "rules 4" });
         let tables = &self.dump.lock().unwrap().tables;
-        Ok(if v6 {
-            tables.custom_rules_v6
-        } else {
-            tables.custom_rules_v4
-        })
+        Ok(if v6 { tables.rules_v6 } else { tables.rules_v4 })
     }
 
     async fn link(&self, name: &str) -> Result<Option<Link>, netlink::Error> {
@@ -347,6 +343,29 @@ async fn forwarding_sysctls_are_announced() {
     scene.hear(&[conf(true, netlink::Scope::All, false)]);
     assert!(scene.ingress(200).unwrap() & ingress_flags::FORWARD_V6 == 0);
     assert_eq!(scene.settle().await, [""; 0], "and nothing is dumped");
+}
+
+/// `wg-quick up`, and down.
+#[tokio::test]
+async fn a_rule_that_suppresses_ipv6_routes_stops_it_while_it_is_there() {
+    let mut scene = Scene::new().await;
+    let forwards = |scene: &Scene| {
+        [100, 200].map(|vid| scene.ingress(vid).unwrap() & ingress_flags::FORWARD_V6 != 0)
+    };
+    let asked = Rules {
+        custom: true,
+        suppressing: true,
+    };
+    scene.twin.dump.lock().unwrap().tables.rules_v6 = asked;
+    scene.hear(&[Delta::Rules { v6: true, asked }]);
+    assert_eq!(forwards(&scene), [false; 2], "at once");
+    assert_eq!(scene.settle().await, ["rules 6"]);
+    assert_eq!(forwards(&scene), [false; 2]);
+    scene.twin.dump.lock().unwrap().tables.rules_v6 = Rules::default();
+    let asked = Rules::default();
+    scene.hear(&[Delta::Rules { v6: true, asked }]);
+    assert_eq!(scene.settle().await, ["rules 6"]);
+    assert_eq!(forwards(&scene), [true; 2]);
 }
 
 /// `disable_ipv6`, and the rest of what is not announced.

@@ -249,15 +249,29 @@ fn next_hop_objects_concern_routes_that_use_them() {
 #[test]
 fn rules_are_read_but_a_new_one_counts_at_once() {
     let mut mirror = mirror();
-    let custom = |custom| Delta::Rules { v6: false, custom };
-    assert!(mirror.apply(&custom(true)));
-    assert!(mirror.tables().custom_rules_v4 && !mirror.tables().custom_rules_v6);
+    let none = Rules::default();
+    let one = Rules {
+        custom: true,
+        ..none
+    };
+    let suppressing = Rules {
+        custom: true,
+        suppressing: true,
+    };
+    let news = |v6, asked| Delta::Rules { v6, asked };
+    assert!(mirror.apply(&news(false, one)));
+    assert_eq!(mirror.tables().rules_v4, one);
+    assert_eq!(mirror.tables().rules_v6, none);
     assert!(mirror.take_due().rules_v4);
     // It has gone: perhaps there is another.
-    assert!(!mirror.apply(&custom(false)));
+    assert!(!mirror.apply(&news(false, none)));
     assert!(mirror.take_due().rules_v4);
-    assert!(mirror.install_rules(false, false));
-    assert!(!mirror.tables().custom_rules_v4);
+    assert!(mirror.install_rules(false, none));
+    assert_eq!(mirror.tables().rules_v4, none);
+    // What one rule asks, a later one does not take back.
+    assert!(mirror.apply(&news(true, suppressing)));
+    assert!(!mirror.apply(&news(true, one)));
+    assert_eq!(mirror.tables().rules_v6, suppressing);
 }
 
 #[test]

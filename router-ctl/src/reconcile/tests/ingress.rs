@@ -70,12 +70,22 @@ fn ingress_flags_follow_the_kernel() {
         ),
         (
             "an IPv4 rule: the kernel makes the full check",
-            |k| k.tables.custom_rules_v4 = true,
+            |k| k.tables.rules_v4.custom = true,
             (PLAIN & !TRUST_PREFIXES) | RP_FILTER,
         ),
         (
             "an IPv6 rule: no rp_filter there",
-            |k| k.tables.custom_rules_v6 = true,
+            |k| k.tables.rules_v6.custom = true,
+            PLAIN,
+        ),
+        (
+            "an IPv6 rule that suppresses routes: the helper does not obey it",
+            |k| k.tables.rules_v6.suppressing = true,
+            PLAIN & !FORWARD_V6,
+        ),
+        (
+            "an IPv4 rule that does: it obeys",
+            |k| k.tables.rules_v4.suppressing = true,
             PLAIN,
         ),
         (

@@ -37,6 +37,9 @@ impl Stage for Twin {
 
     fn ip6(&mut self, words: &str) {
         self.flush();
+        // That a rule has gone is announced; what the others ask is read then,
+        // and until then XDP passes up more than it must.
+        self.unannounced |= words.starts_with("rule del") && words.contains("suppress");
         for arm in [&self.on, &self.off] {
             arm.router
                 .ip(&format!("-6 {words}"))
