@@ -37,7 +37,7 @@ use nix::{
 pub use arm::{Arm, Seen, Stats};
 pub use differences::{Difference, Differences};
 pub use report::{Fate, Tally};
-pub use twin::{Trial, Twin};
+pub use twin::{Trial, Twin, only_together};
 pub use world::{Kind, World};
 
 /// Keeps this thread on one CPU: what it sends is dealt with in that CPU's

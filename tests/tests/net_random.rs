@@ -8,7 +8,7 @@ use router_test_support::{mutation::Mutation, run_of};
 use router_tests::{
     lab,
     oracle::{Twin, random},
-    prog::Network::{B, C},
+    prog::Network::{self, B, C},
 };
 
 /// Packets of a run: less than a minute.
@@ -55,5 +55,30 @@ fn a_difference_is_found_and_made_small() {
     assert_eq!(failure.world, [], "{failure}");
     assert_eq!(failure.case.mutations, [] as [Mutation; 0], "{failure}");
     assert_eq!(failure.wrong.len(), 2, "{failure}");
+    twin.finish();
+}
+
+/// What differs only in company is told, with the company.
+#[test]
+fn a_difference_of_packets_that_go_in_together_is_told() {
+    let test = "a_difference_of_packets_that_go_in_together_is_told";
+    let Some(mut twin) = Twin::or_skip(test, 1500) else {
+        return;
+    };
+    twin.off.narrow(&Network::ALL);
+    let failure = random::run(&mut twin, 1, 5_000).expect_err("the arms differ");
+    println!("{failure}");
+    assert!(
+        failure.wrong[0].contains("no frame differs alone"),
+        "{failure}"
+    );
+    assert!(
+        failure
+            .wrong
+            .iter()
+            .skip(1)
+            .all(|line| line.contains("only with XDP on")),
+        "{failure}"
+    );
     twin.finish();
 }

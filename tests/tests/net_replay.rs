@@ -12,7 +12,7 @@ use router_tests::{
         replay::{self, Mapping, Pass},
     },
     pcap::Capture,
-    prog::Network::U,
+    prog::Network::{C, U},
 };
 
 fn sample() -> Capture {
@@ -74,5 +74,21 @@ fn a_difference_is_told() {
         let frame = &capture.frames[number - 1];
         assert_eq!(frame[12..14], [8, 0], "frame {number} is no IPv4");
     }
+    twin.finish();
+}
+
+/// What differs only in company is told.
+#[test]
+fn a_difference_of_frames_that_go_in_together_is_told() {
+    let test = "a_difference_of_frames_that_go_in_together_is_told";
+    let Some(mut twin) = Twin::or_skip(test, 1500) else {
+        return;
+    };
+    twin.off.narrow(&[C]);
+    let passes = replay::replay(&mut twin, &sample(), None);
+    let known = &pass(&passes, Mapping::Network).differences;
+    let told = |text: &str| known.iter().any(|(_, line)| line.contains(text));
+    assert!(told("no frame differs alone"), "{known:#?}");
+    assert!(told("only with XDP on"), "{known:#?}");
     twin.finish();
 }

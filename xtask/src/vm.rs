@@ -168,7 +168,7 @@ const PRELUDE: &str = "#!/bin/bash\n\
     export HOME=/root PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin\n\
     mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf\n\
     ip link set lo up\n\
-    modprobe -q -a 8021q macvlan veth bridge nf_tables nf_conntrack\n";
+    modprobe -q -a 8021q macvlan veth bridge nf_tables nf_conntrack sch_tbf\n";
 
 /// Tells tests that seconds are not what they are elsewhere.
 const SLOW: &str = "export ROUTER_TESTS_SLOW=1\n";

@@ -290,6 +290,22 @@ impl Arm {
         self.drain(&mut Seen::default())
     }
 
+    /// Makes the kernel let out one large frame at a time, and lose those that come
+    /// at once: a fault that no single frame shows.
+    ///
+    /// # Panics
+    /// Where the kernel refuses.
+    pub fn narrow(&self, networks: &[Network]) {
+        let rate = if lab::slow() { "2mbit" } else { "20mbit" };
+        for network in networks {
+            let device = network.device();
+            let mut tc = self.router.command("tc");
+            tc.args(["qdisc", "replace", "dev", device, "root", "tbf"]);
+            tc.args(["rate", rate, "burst", "1600", "limit", "1600"]);
+            netns::run(&mut tc).unwrap_or_else(|e| panic!("{e:?}"));
+        }
+    }
+
     /// A value under /proc/sys/net of the router.
     ///
     /// # Errors

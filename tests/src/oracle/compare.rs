@@ -167,17 +167,6 @@ pub fn compare(on: &Seen, off: &Seen, senders: &[IpAddr]) -> Comparison {
         }
         return result;
     }
-    let only = |these: &[(usize, Vec<u8>)], those: &[(usize, Vec<u8>)]| {
-        let mut those = those.to_vec();
-        let mut only = Vec::new();
-        for frame in these {
-            match those.iter().position(|other| other == frame) {
-                Some(place) => drop(those.swap_remove(place)),
-                None => only.push(frame.clone()),
-            }
-        }
-        only
-    };
     for (arm, frames) in [
         ("on ", only(&on_sorted, &off_sorted)),
         ("off", only(&off_sorted, &on_sorted)),
@@ -190,6 +179,20 @@ pub fn compare(on: &Seen, off: &Seen, senders: &[IpAddr]) -> Comparison {
         }
     }
     result
+}
+
+/// Those of `these` that are not among `those`; of equal ones each counts.
+#[must_use]
+pub fn only(these: &[(usize, Vec<u8>)], those: &[(usize, Vec<u8>)]) -> Vec<(usize, Vec<u8>)> {
+    let mut those = those.to_vec();
+    let mut only = Vec::new();
+    for frame in these {
+        match those.iter().position(|other| other == frame) {
+            Some(place) => drop(those.swap_remove(place)),
+            None => only.push(frame.clone()),
+        }
+    }
+    only
 }
 
 fn normal_frames(seen: &Seen, senders: &[IpAddr]) -> Vec<(usize, Vec<u8>)> {

@@ -16,7 +16,7 @@ use router_test_support::{generator, mutation::Case, shrink};
 pub use change::Change;
 use change::{changes, network, target};
 
-use super::{Kind, Twin, World, compare};
+use super::{Kind, Twin, World, compare, only_together};
 use crate::{packet::DOT1Q, prog::Network, tables::Stage as _, topology::mac_text};
 
 /// Packets of a round.
@@ -47,6 +47,8 @@ pub struct Failure {
     pub seed: u64,
     /// The packet; mutations of the world are not in it.
     pub case: Case,
+    /// Those that must go in behind it, where it does not differ alone.
+    pub others: Vec<Case>,
     /// What was changed about both routers.
     pub world: Vec<Change>,
     /// How the arms differ.
@@ -60,6 +62,9 @@ impl fmt::Display for Failure {
             writeln!(f, "    {line}")?;
         }
         writeln!(f, "smallest: {:?}", self.case)?;
+        for case in &self.others {
+            writeln!(f, "    together with {case:?}")?;
+        }
         for change in &self.world {
             writeln!(f, "    with {change}")?;
         }
@@ -197,36 +202,78 @@ fn round(
     packets.sort_by_key(|packet| world.wire(packet.from));
     for wire in packets.chunk_by(|a, b| world.wire(a.from) == world.wire(b.from)) {
         for batch in wire.chunks(BATCH) {
-            if take(twin, run, batch) {
+            let Err(first) = take(twin, run, batch) else {
                 continue;
-            }
+            };
             for packet in batch {
-                if !take(twin, run, std::slice::from_ref(packet)) {
+                if take(twin, run, std::slice::from_ref(packet)).is_err() {
                     return Err(Box::new(smallest(twin, seed, packet, changes)));
                 }
             }
+            return Err(Box::new(fewest(twin, seed, batch, changes, &first)));
         }
     }
     Ok(())
 }
 
-/// Plays packets at once; false, with nothing counted, where the arms differ.
-fn take(twin: &mut Twin, run: &mut Run, packets: &[Packet]) -> bool {
+/// Plays packets at once.
+///
+/// # Errors
+/// How the arms differ; nothing is counted then.
+fn take(twin: &mut Twin, run: &mut Run, packets: &[Packet]) -> Result<(), Vec<String>> {
     let Some(first) = packets.first() else {
-        return true;
+        return Ok(());
     };
     let inputs: Vec<_> = packets.iter().map(|packet| packet.bytes.clone()).collect();
     let what = format!("packet {}", first.number);
     let trial = twin.trial(&what, first.from, &inputs);
     if !trial.wrong.is_empty() {
-        return false;
+        return Err(trial.wrong);
     }
     let xdp = trial.counted.fast;
     let forwarded = (compare::forwarded(&inputs, &trial.off) as u64).max(xdp);
     run.xdp += xdp;
     run.kernel += forwarded - xdp;
     run.not += (inputs.len() as u64).saturating_sub(forwarded);
-    true
+    Ok(())
+}
+
+/// What differs when these go in together, and not alone: as few as do. Packets
+/// and world stay as they are.
+fn fewest(
+    twin: &mut Twin,
+    seed: u64,
+    batch: &[Packet],
+    changes: &[Change],
+    first: &[String],
+) -> Failure {
+    let mut trial = |packets: &[&Packet]| {
+        let inputs: Vec<_> = packets.iter().map(|packet| packet.bytes.clone()).collect();
+        twin.trial("fewer", packets[0].from, &inputs).wrong
+    };
+    let mut left: Vec<_> = batch.iter().collect();
+    let mut again = trial(&left);
+    if !again.is_empty() {
+        let mut place = 0;
+        while left.len() > 1 && place < left.len() {
+            let packet = left.remove(place);
+            let wrong = trial(&left);
+            if wrong.is_empty() {
+                left.insert(place, packet);
+                place += 1;
+            } else {
+                again = wrong;
+            }
+        }
+    }
+    Failure {
+        number: left[0].number,
+        seed,
+        case: left[0].case.clone(),
+        others: left[1..].iter().map(|packet| packet.case.clone()).collect(),
+        world: changes.to_vec(),
+        wrong: only_together(first, &again),
+    }
 }
 
 /// What differs of a case; nothing where it cannot be sent.
@@ -261,6 +308,7 @@ fn smallest(twin: &mut Twin, seed: u64, packet: &Packet, changes: &[Change]) -> 
         seed,
         wrong: wrong(twin, &case, &world),
         case,
+        others: Vec::new(),
         world,
     }
 }

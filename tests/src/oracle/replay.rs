@@ -10,7 +10,7 @@ use std::{
     net::IpAddr,
 };
 
-use super::{Twin, World, compare};
+use super::{Twin, World, compare, only_together};
 use crate::{packet::Mac, pcap::Capture, prog::Network, tables::Stage as _};
 
 /// Frames that go in at once.
@@ -172,35 +172,48 @@ fn play(twin: &mut Twin, capture: &Capture, mapping: Mapping, router: Mac) -> Pa
         differences: Vec::new(),
     };
     for batch in frames.chunks(BATCH) {
-        if !take(twin, &mut pass, batch, false) {
-            for frame in batch {
-                take(twin, &mut pass, std::slice::from_ref(frame), true);
+        let Err(first) = take(twin, &mut pass, batch) else {
+            continue;
+        };
+        let before = pass.differences.len();
+        for frame in batch {
+            if let Err(wrong) = take(twin, &mut pass, std::slice::from_ref(frame)) {
+                pass.not += 1;
+                let wrong = wrong.into_iter();
+                pass.differences.extend(wrong.map(|line| (frame.0, line)));
             }
+        }
+        if pass.differences.len() == before {
+            let again = take(twin, &mut pass.clone(), batch).err();
+            let wrong = only_together(&first, &again.unwrap_or_default());
+            let wrong = wrong.into_iter();
+            pass.differences
+                .extend(wrong.map(|line| (batch[0].0, line)));
         }
     }
     pass
 }
 
-/// Plays frames at once and notes what became of them; false, with nothing
-/// noted, where the arms differ and that is not to be told.
-fn take(twin: &mut Twin, pass: &mut Pass, frames: &[(usize, Vec<u8>)], tell: bool) -> bool {
+/// Plays frames at once and notes what became of them.
+///
+/// # Errors
+/// How the arms differ; nothing is noted then.
+fn take(twin: &mut Twin, pass: &mut Pass, frames: &[(usize, Vec<u8>)]) -> Result<(), Vec<String>> {
     let Some((number, _)) = frames.first() else {
-        return true;
+        return Ok(());
     };
     let inputs: Vec<_> = frames.iter().map(|(_, frame)| frame.clone()).collect();
     let what = format!("frame {number}");
     let trial = twin.trial(&what, FROM, &inputs);
-    if !trial.wrong.is_empty() && !tell {
-        return false;
+    if !trial.wrong.is_empty() {
+        return Err(trial.wrong);
     }
-    let wrong = trial.wrong.into_iter();
-    pass.differences.extend(wrong.map(|line| (*number, line)));
     let xdp = usize::try_from(trial.counted.fast).unwrap_or(usize::MAX);
     let forwarded = compare::forwarded(&inputs, &trial.off).max(xdp);
     pass.xdp += xdp;
     pass.kernel += forwarded - xdp;
     pass.not += frames.len().saturating_sub(forwarded);
-    true
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Two arms, and the tables played on both.
 
+mod repeat;
 mod rows;
 mod stage;
 
@@ -17,6 +18,8 @@ use crate::{
     prog::{Network, Row},
     tables::{Stage, Table},
 };
+
+pub use repeat::only_together;
 
 /// When the kernel has another error for the same host: a second, and some.
 const ERROR_TOKEN: std::time::Duration = std::time::Duration::from_millis(1200);
@@ -353,6 +356,12 @@ impl Twin {
 
     fn place(&self) -> String {
         format!("{}::{}", self.test, self.table)
+    }
+
+    /// What has failed, which fails nobody then: for tests of the oracle itself.
+    pub fn take_failures(&mut self) -> Vec<String> {
+        self.flush();
+        std::mem::take(&mut self.failures)
     }
 
     /// Fails the test if a row failed.

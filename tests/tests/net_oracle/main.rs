@@ -7,6 +7,7 @@ mod fib;
 mod mtu;
 mod slow_path;
 mod super_frames;
+mod together;
 mod transfers;
 mod wire;
 

@@ -2,9 +2,9 @@
 
 use router_common::datapath::Reason;
 
-use super::{ERROR_TOKEN, Twin};
+use super::{ERROR_TOKEN, Twin, only_together};
 use crate::{
-    oracle::{Difference, Fate, Seen, compare},
+    oracle::{Difference, Fate, Seen, Stats, compare},
     prog::{Expect, Kernel, Row},
 };
 
@@ -26,48 +26,94 @@ impl Twin {
 
     /// Rows that XDP is to forward, all on one wire, at once: most are, and to
     /// ask the daemon for every single one takes long under emulation. If
-    /// anything is not as it should be, they are played one by one.
+    /// anything is not as it should be, they are played one by one, which names
+    /// the row; and once more together if no row is wrong alone.
     fn batch(&mut self, rows: &[Row]) {
-        let inputs: Option<Vec<Vec<u8>>> = rows
-            .iter()
-            .map(|row| {
-                self.world
-                    .on_wire(row.ingress, &row.frame)
-                    .map(|f| f.bytes())
-            })
-            .collect();
-        let Some(inputs) = inputs.filter(|inputs| inputs.len() > 1) else {
+        if rows.len() < 2 || rows.iter().any(|row| self.input(row).is_none()) {
             for row in rows {
                 self.row(row);
             }
             return;
+        }
+        let first = match self.together(rows) {
+            Ok((allowed, counted)) => {
+                for difference in allowed {
+                    self.differs(difference, &format!("{} and others", rows[0].what));
+                }
+                for row in rows {
+                    self.conclude(row.case, &row.what, Fate::Xdp, &[], &counted);
+                }
+                return;
+            }
+            Err(first) => first,
         };
+        let failures = self.failures.len();
+        let mut played = Vec::new();
+        for row in rows {
+            let unplayable = self.unplayable;
+            self.row(row);
+            if self.unplayable == unplayable {
+                played.push(row.clone());
+            }
+        }
+        if self.failures.len() > failures {
+            return;
+        }
+        let again = self.together(&played).err().unwrap_or_default();
+        if again.is_empty() && played.len() < rows.len() {
+            // It was what no NIC takes that came out otherwise than expected.
+            return;
+        }
+        let what = format!("{} and {} more", rows[0].what, rows.len() - 1);
+        let wrong = only_together(&first, &again);
+        self.conclude(
+            rows[0].case,
+            &what,
+            Fate::Differs,
+            &wrong,
+            &Stats::default(),
+        );
+    }
+
+    /// A row's frame, as it is on this world's wire.
+    fn input(&self, row: &Row) -> Option<Vec<u8>> {
+        let frame = self.world.on_wire(row.ingress, &row.frame);
+        frame.map(|frame| frame.bytes())
+    }
+
+    /// Plays rows at once, all of which XDP is to forward: what differed and may,
+    /// and what XDP counted.
+    ///
+    /// # Errors
+    /// What is not as it should be.
+    fn together(&mut self, rows: &[Row]) -> Result<(Vec<Difference>, Stats), Vec<String>> {
+        let Some(first) = rows.first() else {
+            return Ok((Vec::new(), Stats::default()));
+        };
+        let inputs: Vec<_> = rows.iter().filter_map(|row| self.input(row)).collect();
         let mut expected: Vec<_> = rows.iter().filter_map(|row| self.expected(row)).collect();
-        let (on, off, counted) = self.exchange(rows[0].ingress, &inputs);
+        let (on, off, counted) = self.exchange(first.ingress, &inputs);
         let senders = compare::senders(&inputs);
         let comparison = compare::compare(&on, &off, &senders);
+        let mut wrong = comparison.wrong;
         let came = on.frames.iter();
         let mut came: Vec<_> = came
             .map(|(wire, frame)| (*wire, compare::normal(frame, &senders).0))
             .collect();
         came.sort();
         expected.sort();
-        let fine = comparison.wrong.is_empty()
-            && came == expected
-            && counted.fast == rows.len() as u64
-            && counted.frames() == on.sent;
-        if !fine {
-            for row in rows {
-                self.row(row);
-            }
-            return;
+        wrong.extend(other_than(&expected, &came));
+        if counted.fast != rows.len() as u64 || counted.frames() != on.sent {
+            wrong.push(format!(
+                "I5: {} frames were sent, {} of them to be forwarded by XDP: {counted:?}",
+                on.sent,
+                rows.len()
+            ));
         }
-        for difference in comparison.allowed {
-            let place = format!("{}: {} and others", self.table, rows[0].what);
-            self.differences.note(difference, &place);
-        }
-        for row in rows {
-            self.conclude(row.case, &row.what, Fate::Xdp, &[], &counted);
+        if wrong.is_empty() {
+            Ok((comparison.allowed, counted))
+        } else {
+            Err(wrong)
         }
     }
 
@@ -124,14 +170,7 @@ impl Twin {
                 let came: Vec<_> = came
                     .map(|(wire, frame)| (*wire, compare::normal(frame, &senders).0))
                     .collect();
-                let expected = self.expected(row);
-                if came != expected.as_slice() {
-                    for (what, frames) in [("expected", expected.as_slice()), ("came", &came)] {
-                        wrong.extend(frames.iter().map(|(wire, frame)| {
-                            format!("{what} on wire{wire}: {}", compare::describe(frame))
-                        }));
-                    }
-                }
+                wrong.extend(other_than(self.expected(row).as_slice(), &came));
             }
             Expect::Up(reason) => {
                 // Without tags there is none to be cut off.
@@ -173,4 +212,19 @@ impl Twin {
             )
         })
     }
+}
+
+/// Where what came, in order, is not what was expected.
+fn other_than(expected: &[(usize, Vec<u8>)], came: &[(usize, Vec<u8>)]) -> Vec<String> {
+    let missing = compare::only(expected, came);
+    let extra = compare::only(came, expected);
+    let mut wrong = Vec::new();
+    for (what, frames) in [("expected", missing), ("came", extra)] {
+        wrong.extend(
+            frames
+                .iter()
+                .map(|(wire, frame)| format!("{what} on wire{wire}: {}", compare::describe(frame))),
+        );
+    }
+    wrong
 }
