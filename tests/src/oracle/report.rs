@@ -22,6 +22,11 @@ pub enum Fate {
     Not,
     /// XDP left it to the kernel, which was not asked.
     Up,
+    /// XDP forwarded it with the right bytes; the kernel was not asked.
+    Unasked,
+    /// XDP alone, with maps as no daemon fills them, forwarded what the kernel
+    /// does not, or elsewhere than the kernel: why the daemon fills them otherwise.
+    Alone,
     /// With XDP something else came out than without.
     Differs,
 }
@@ -33,6 +38,8 @@ impl fmt::Display for Fate {
             Self::Kernel => "kernel",
             Self::Not => "not",
             Self::Up => "up",
+            Self::Unasked => "unasked",
+            Self::Alone => "alone",
             Self::Differs => "differs",
         })
     }

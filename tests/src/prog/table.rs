@@ -218,6 +218,24 @@ impl Row {
         self
     }
 
+    /// What has become of it when nothing is wrong.
+    fn fate(&self) -> Fate {
+        match (&self.expect, self.kernel) {
+            (Expect::Forward { to, via, .. }, Kernel::Forwards(network, mac)) => {
+                if (*to, *via) == (network, mac) {
+                    Fate::Xdp
+                } else {
+                    Fate::Alone
+                }
+            }
+            (Expect::Forward { .. }, Kernel::Unasked) => Fate::Unasked,
+            (Expect::Forward { .. }, Kernel::Drops | Kernel::Answers) => Fate::Alone,
+            (Expect::Up(_), Kernel::Forwards(..)) => Fate::Kernel,
+            (Expect::Up(_), Kernel::Drops | Kernel::Answers) => Fate::Not,
+            (Expect::Up(_), Kernel::Unasked) => Fate::Up,
+        }
+    }
+
     /// The kernel is not asked: it could not see this frame as it is, or
     /// would change state by it.
     #[must_use]
@@ -237,12 +255,10 @@ impl Scene {
             self.rows += 1;
             let mut wrong = self.program_wrong(&row);
             wrong.extend(self.kernel_wrong(&row));
-            let fate = match (wrong.is_empty(), &row.expect, row.kernel) {
-                (false, ..) => Fate::Differs,
-                (true, Expect::Forward { .. }, _) => Fate::Xdp,
-                (true, Expect::Up(_), Kernel::Forwards(..)) => Fate::Kernel,
-                (true, Expect::Up(_), Kernel::Drops | Kernel::Answers) => Fate::Not,
-                (true, Expect::Up(_), Kernel::Unasked) => Fate::Up,
+            let fate = if wrong.is_empty() {
+                row.fate()
+            } else {
+                Fate::Differs
             };
             self.tally.note(row.case, fate, &self.test);
             if !wrong.is_empty() {
@@ -401,4 +417,31 @@ fn describe(frame: &[u8]) -> String {
         let _ = write!(text, " {byte:02x}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Network::{A, B, C};
+
+    /// What XDP forwards and the kernel does not is never told as "as the kernel".
+    #[test]
+    fn only_what_the_kernel_forwards_alike_is_told_so() {
+        let forwarded = || row(1, "", A.v4_to(B), forward(A, B));
+        let passed = || row(1, "", A.v4_to(B), up(Reason::TtlExceeded));
+        for (row, fate) in [
+            (forwarded(), Fate::Xdp),
+            (forwarded().kernel_unasked(), Fate::Unasked),
+            (forwarded().kernel_drops(), Fate::Alone),
+            (forwarded().kernel_answers(), Fate::Alone),
+            (forwarded().kernel_forwards(C), Fate::Alone),
+            (forwarded().kernel_forwards_by_router(B), Fate::Alone),
+            (passed(), Fate::Up),
+            (passed().kernel_forwards(B), Fate::Kernel),
+            (passed().kernel_drops(), Fate::Not),
+            (passed().kernel_answers(), Fate::Not),
+        ] {
+            assert_eq!(row.fate(), fate, "{:?}, {:?}", row.expect, row.kernel);
+        }
+    }
 }
