@@ -15,8 +15,8 @@ pub(super) struct Layer4 {
     pub(super) icmp_type: u8,
 }
 
-/// Reads the first bytes behind the IP header. A payload that is too short
-/// reads as 0: the kernel forwards such packets, too.
+/// Reads the four bytes behind the IP header that say it. A payload that is too
+/// short reads as 0: the kernel forwards such packets, too.
 #[inline(always)]
 pub(super) fn parse_l4<P: Packet>(
     packet: &P,
@@ -24,10 +24,11 @@ pub(super) fn parse_l4<P: Packet>(
     protocol: IpProto,
     payload_len: usize,
 ) -> Layer4 {
-    if payload_len < 4 {
+    let skip = protocol.ports_offset();
+    if payload_len < skip + 4 {
         return Layer4::default();
     }
-    let Some([a, b, c, d]) = packet.header::<4>(offset) else {
+    let Some([a, b, c, d]) = packet.header::<4>(offset + skip) else {
         return Layer4::default();
     };
     if protocol.has_ports() {

@@ -22,6 +22,8 @@ impl IpProto {
     pub const ROUTING: Self = Self(Known::Ipv6Route as u8);
     /// IPv6 fragment header.
     pub const FRAGMENT: Self = Self(Known::Ipv6Frag as u8);
+    /// IP encapsulating security payload.
+    pub const ESP: Self = Self(50);
     /// IP authentication header, an extension header in IPv6.
     pub const AUTHENTICATION: Self = Self(51);
     /// ICMPv6.
@@ -53,14 +55,30 @@ impl IpProto {
         self.0
     }
 
-    /// Whether the first four bytes of its header are the ports.
+    /// Whether there are four bytes in its header that the kernel takes for the ports
+    /// (`proto_ports_offset`, include/linux/netdevice.h): IPsec's SPI is among them.
     #[must_use]
     #[inline(always)]
     pub const fn has_ports(self) -> bool {
         matches!(
             self,
-            Self::TCP | Self::UDP | Self::SCTP | Self::DCCP | Self::UDP_LITE
+            Self::TCP
+                | Self::UDP
+                | Self::DCCP
+                | Self::ESP
+                | Self::AUTHENTICATION
+                | Self::SCTP
+                | Self::UDP_LITE
         )
+    }
+
+    /// Where in its header they are: 4 for AH, else 0. Without a branch, of which the
+    /// verifier would walk both sides to the end of the program.
+    #[must_use]
+    #[inline(always)]
+    pub const fn ports_offset(self) -> usize {
+        let other = (self.0 ^ Self::AUTHENTICATION.0) as usize;
+        (other.wrapping_sub(1) >> 8) & 4
     }
 
     /// Whether it is an IPv6 extension header (RFC 8200 4, IANA's list),

@@ -194,6 +194,48 @@ fn fib_is_asked_completely() {
     );
 }
 
+/// Rules by ports see what the kernel takes for them: of ESP (50) and AH (51) the
+/// number of the security association.
+#[test]
+fn ports_are_what_the_kernel_takes_for_them() {
+    let bytes = [1, 2, 3, 4, 5, 6, 7, 8];
+    let (none, first, second) = ((0, 0), (0x102, 0x304), (0x506, 0x708));
+    for (protocol, len, expected) in [
+        (6, 4, first),
+        (17, 3, none),
+        (33, 8, first),
+        (47, 8, none),
+        (50, 3, none),
+        (50, 4, first),
+        (51, 7, none),
+        (51, 8, second),
+        (132, 8, first),
+        (136, 8, first),
+    ] {
+        let tables = MemoryTables::new();
+        let mut four = v4();
+        four.v4_header().protocol = protocol.into();
+        four.payload = bytes[..len].to_vec();
+        route(&mut Buffer::new(&four.build()), &tables);
+        let mut six = v6();
+        six.v6_header().next_header = protocol.into();
+        six.payload = bytes[..len].to_vec();
+        route(&mut Buffer::new(&six.build()), &tables);
+        let asked: Vec<_> = tables
+            .asked()
+            .iter()
+            .filter_map(|asked| match asked {
+                Asked::V4(query) => Some((query.source_port, query.destination_port)),
+                Asked::V6(query) => Some((query.source_port, query.destination_port)),
+                Asked::Device(_) => None,
+            })
+            .collect();
+        // AH is an extension header of IPv6: nothing is asked.
+        let families = if protocol == 51 { 1 } else { 2 };
+        assert_eq!(asked, vec![expected; families], "{protocol}, {len} bytes");
+    }
+}
+
 /// With rp_filter, a foreign source is looked up the other way round, as if the
 /// answer came in where the packet leaves, without a length; it must leave by
 /// the network the packet came from.

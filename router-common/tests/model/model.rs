@@ -360,10 +360,12 @@ fn first_of_message(icmp: bool, payload: Option<&[u8]>) -> Option<u8> {
     }
 }
 
-/// Ports of TCP, UDP, DCCP, SCTP and UDP-Lite.
+/// Ports of TCP, UDP, DCCP, SCTP and UDP-Lite; and the number of the security
+/// association that ESP has in their place, AH four bytes later.
 fn ports(protocol: u8, payload: Option<&[u8]>) -> (u16, u16) {
     match (protocol, payload) {
-        (6 | 17 | 33 | 132 | 136, Some([a, b, c, d, ..])) => {
+        (6 | 17 | 33 | 50 | 132 | 136, Some([a, b, c, d, ..]))
+        | (51, Some([_, _, _, _, a, b, c, d, ..])) => {
             let port = |high: u8, low: u8| u16::from(high) * 256 + u16::from(low);
             (port(*a, *b), port(*c, *d))
         }

@@ -285,6 +285,34 @@ pub fn rules_and_narrow_routes<S: Stage>(scene: &mut S) {
             row(94, "rule by source port, IPv6, yes", plain6.clone(), via(U)),
         ],
     );
+    // What the kernel takes for ports: the SPI, 0x10101010 and 0x20202020.
+    let ipsec = |frame: &Frame, protocol, skip, len, byte| {
+        let mut payload = vec![0x30; skip];
+        payload.resize(len, byte);
+        frame.clone().transport(Transport::Raw(protocol, payload))
+    };
+    let extension = up(Reason::IpOptions);
+    rule(
+        scene,
+        "sport 4096-8191",
+        vec![
+            row(94, "ESP, yes", ipsec(&plain4, 50, 0, 8, 0x10), via(U)),
+            row(94, "ESP, no", ipsec(&plain4, 50, 0, 8, 0x20), via(B)),
+            row(94, "ESP, 3 bytes", ipsec(&plain4, 50, 0, 3, 0x10), via(B)),
+            row(94, "ESP, IPv6, yes", ipsec(&plain6, 50, 0, 8, 0x10), via(U)),
+            row(94, "ESP, IPv6, no", ipsec(&plain6, 50, 0, 8, 0x20), via(B)),
+            row(
+                94,
+                "ESP, IPv6, 3 bytes",
+                ipsec(&plain6, 50, 0, 3, 0x10),
+                via(B),
+            ),
+            row(94, "AH, yes", ipsec(&plain4, 51, 4, 12, 0x10), via(U)),
+            row(94, "AH, no", ipsec(&plain4, 51, 4, 12, 0x20), via(B)),
+            row(94, "AH, 7 bytes", ipsec(&plain4, 51, 4, 7, 0x10), via(B)),
+            row(94, "AH, IPv6", ipsec(&plain6, 51, 4, 12, 0x10), extension),
+        ],
+    );
     rule(
         scene,
         "fwmark 7",

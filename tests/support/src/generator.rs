@@ -44,7 +44,7 @@ fn skeleton(random: &Random) -> Skeleton {
             0..=2 => 6,
             3..=5 => 17,
             6 | 7 => icmp,
-            8 => random.of_these(&[4, 33, 41, 47, 50, 132, 136]),
+            8 => random.of_these(&[4, 33, 41, 47, 50, 51, 132, 136]),
             _ => random.byte(),
         },
         payload: match random.below(8) {
