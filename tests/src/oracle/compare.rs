@@ -209,11 +209,35 @@ fn by_wire(frames: &[(usize, Vec<u8>)]) -> Vec<(usize, Vec<u8>)> {
     frames
 }
 
-/// I4, I6 and I7 for what came out of one arm.
+/// An input, as far as outputs are held to it.
+struct Sent {
+    identity: Option<Vec<u8>>,
+    addresses: Option<(IpAddr, IpAddr)>,
+    ttl: Option<u8>,
+    transport_checksum_ok: bool,
+}
+
+impl Sent {
+    fn read(input: &[u8]) -> Self {
+        Self {
+            identity: identity(input),
+            addresses: addresses(input),
+            ttl: ttl(input),
+            // Of what nobody can read nothing is known.
+            transport_checksum_ok: Decoded::read(input)
+                .is_some_and(|decoded| decoded.transport_checksum_ok),
+        }
+    }
+}
+
+/// I4, I6 and I7 for what came out of one arm when these went in, each frame
+/// held to the inputs that it may be: those that are the same packet, else (a
+/// fragment, options) those of the same addresses. With none it is the router's
+/// own.
 #[must_use]
-pub fn invariants(world: World, input: &[u8], seen: &Seen) -> Vec<String> {
+pub fn invariants(world: World, inputs: &[Vec<u8>], seen: &Seen) -> Vec<String> {
     let mut wrong = Vec::new();
-    let sent = Decoded::read(input);
+    let sent: Vec<_> = inputs.iter().map(|input| Sent::read(input)).collect();
     for (wire, frame) in &seen.frames {
         let vid = match frame.get(12..16) {
             Some([0x81, 0x00, high, low]) => u16::from_be_bytes([high & 0x0f, *low]),
@@ -228,16 +252,35 @@ pub fn invariants(world: World, input: &[u8], seen: &Seen) -> Vec<String> {
         if !header_checksum_ok(frame) {
             wrong.push(format!("I6: bad header checksum: {}", describe(frame)));
         }
-        let Some(sent) = &sent else { continue };
-        let forwarded = (sent.from, sent.to) == (decoded.from, decoded.to);
-        if !decoded.transport_checksum_ok && (!forwarded || sent.transport_checksum_ok) {
+        let own = identity(frame);
+        let same = |sent: &&Sent| own.is_some() && sent.identity == own;
+        let mut of: Vec<_> = sent.iter().filter(same).collect();
+        if of.is_empty() {
+            let both = Some((decoded.from, decoded.to));
+            of.extend(sent.iter().filter(|sent| sent.addresses == both));
+        }
+        if !decoded.transport_checksum_ok && of.iter().all(|sent| sent.transport_checksum_ok) {
             wrong.push(format!("I6: bad transport checksum: {}", describe(frame)));
         }
-        if forwarded && sent.ttl.checked_sub(1) != Some(decoded.ttl) {
-            wrong.push(format!("I7: TTL {} became {}", sent.ttl, decoded.ttl));
+        let one_less =
+            |sent: &&Sent| sent.ttl.and_then(|ttl| ttl.checked_sub(1)) == Some(decoded.ttl);
+        if !of.is_empty() && !of.iter().any(one_less) {
+            let ttls: Vec<_> = of.iter().filter_map(|sent| sent.ttl).collect();
+            wrong.push(format!("I7: TTL {ttls:?} became {}", decoded.ttl));
         }
     }
     wrong
+}
+
+/// TTL or hop limit.
+fn ttl(frame: &[u8]) -> Option<u8> {
+    let at = network_offset(frame)?;
+    let place = if frame.get(at - 2..at) == Some(&IPV4) {
+        8
+    } else {
+        7
+    };
+    frame.get(at + place).copied()
 }
 
 /// The checksum over an IPv4 header as it is: [`Decoded`] makes it anew, and
@@ -448,8 +491,16 @@ mod tests {
     fn invariants_are_seen() {
         let world = World::new(Kind::Tagged, 1500);
         let (sent, routed) = routed();
-        let sent = sent.bytes();
-        let wrong = |frame: &Frame| invariants(world, &sent, &seen(&[(0, frame)]));
+        // In company: each is held to its own input.
+        let others = (1..40).map(|id| sent.clone().identification(id).ttl(63).bytes());
+        let batch: Vec<_> = std::iter::once(sent.bytes()).chain(others).collect();
+        let alone = &batch[..1];
+        let wrong = |frame: &Frame| {
+            let seen = seen(&[(0, frame)]);
+            let wrong = invariants(world, alone, &seen);
+            assert_eq!(wrong.len(), invariants(world, &batch, &seen).len());
+            wrong
+        };
         assert_eq!(wrong(&routed), [""; 0]);
         for (frame, which) in [
             (routed.clone().vlan(300), "I4"),

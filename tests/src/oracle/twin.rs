@@ -37,6 +37,15 @@ pub struct Trial {
     pub wrong: Vec<String>,
 }
 
+/// What it is when nobody answers the probe behind a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Silence {
+    /// Whether anything arrived at all is not known.
+    Fault,
+    /// The row is about a network that is down.
+    Expected,
+}
+
 /// Two routers, alike but for XDP.
 #[derive(Debug)]
 pub struct Twin {
@@ -204,7 +213,7 @@ impl Twin {
     ///
     /// # Panics
     /// Where the kernel or a daemon refuses.
-    pub fn exchange(&mut self, from: Network, frames: &[Vec<u8>]) -> (Seen, Seen, Stats) {
+    fn exchange(&mut self, from: Network, frames: &[Vec<u8>]) -> (Seen, Seen, Stats) {
         let once = self.exchange_once(from, frames);
         if !compare::only_errors_differ(&once.0, &once.1) {
             return once;
@@ -236,7 +245,7 @@ impl Twin {
     pub fn trial(&mut self, what: &str, from: Network, frames: &[Vec<u8>]) -> Trial {
         self.flush();
         let (on, off, counted) = self.exchange(from, frames);
-        let (_, wrong) = self.judge(what, frames, &on, &off, &counted);
+        let (_, wrong) = self.judge(what, frames, &on, &off, &counted, Silence::Fault);
         Trial {
             on,
             off,
@@ -274,7 +283,7 @@ impl Twin {
     ) -> (Seen, Seen, Fate) {
         self.flush();
         let (on, off, counted) = self.exchange(from, frames);
-        let (fate, wrong) = self.judge(what, frames, &on, &off, &counted);
+        let (fate, wrong) = self.judge(what, frames, &on, &off, &counted, Silence::Fault);
         self.conclude(case, what, fate, &wrong, &counted);
         (on, off, fate)
     }
@@ -287,6 +296,7 @@ impl Twin {
         on: &Seen,
         off: &Seen,
         counted: &Stats,
+        silence: Silence,
     ) -> (Fate, Vec<String>) {
         let comparison = compare::compare(on, off, &compare::senders(frames));
         let place = format!("{}: {what}", self.table);
@@ -295,17 +305,7 @@ impl Twin {
         }
         let mut wrong = comparison.wrong;
         let same = wrong.is_empty();
-        if let [input] = frames {
-            wrong.extend(compare::invariants(self.world, input, on));
-        }
-        // On a wire that is dead nothing arrives.
-        if on.alive && counted.frames() != on.sent {
-            wrong.push(format!(
-                "I5: {} frames were sent, {} counted: {counted:?}",
-                on.sent,
-                counted.frames()
-            ));
-        }
+        wrong.extend(self.broken(frames, on, off, counted, silence));
         let fate = if !same {
             Fate::Differs
         } else if counted.fast > 0 {
@@ -319,6 +319,38 @@ impl Twin {
             Fate::Not
         };
         (fate, wrong)
+    }
+
+    /// I4 to I7, of both arms; and the probes behind the frames must be answered,
+    /// or nothing came because nothing had arrived.
+    fn broken(
+        &self,
+        frames: &[Vec<u8>],
+        on: &Seen,
+        off: &Seen,
+        counted: &Stats,
+        silence: Silence,
+    ) -> Vec<String> {
+        let mut broken = Vec::new();
+        for (arm, seen) in [("with XDP", on), ("without", off)] {
+            let of_arm = compare::invariants(self.world, frames, seen);
+            broken.extend(of_arm.into_iter().map(|line| format!("{line}, {arm}")));
+            if !seen.alive && silence == Silence::Fault {
+                broken.push(format!("nobody answered a probe {arm}"));
+            }
+        }
+        if on.alive != off.alive {
+            broken.push("the probe of one arm alone was answered".to_owned());
+        }
+        // On a wire that is dead nothing arrives.
+        if on.alive && counted.frames() != on.sent {
+            broken.push(format!(
+                "I5: {} frames were sent, {} counted: {counted:?}",
+                on.sent,
+                counted.frames()
+            ));
+        }
+        broken
     }
 
     /// Notes a row's end.

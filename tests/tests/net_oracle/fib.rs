@@ -118,21 +118,22 @@ fn spread(twin: &mut Twin, what: &str, case: u16, flows: &[Frame], ways: &[Netwo
         return;
     }
     let mut rounds = Vec::new();
+    let mut wrong = Vec::new();
     let mut fast = 0;
     for _ in 0..2 {
         let (mut on, mut off) = (BTreeMap::new(), BTreeMap::new());
         // Far fewer at once than a veth's ring has places.
         for part in inputs.chunks(50) {
-            let (seen_on, seen_off, counted) = twin.exchange(A, part);
-            on.extend(legs(&seen_on));
-            off.extend(legs(&seen_off));
-            fast += counted.fast;
+            let trial = twin.trial(what, A, part);
+            on.extend(legs(&trial.on));
+            off.extend(legs(&trial.off));
+            fast += trial.counted.fast;
+            wrong.extend(trial.wrong);
         }
         rounds.push((on, off));
     }
     let fate = if fast > 0 { Fate::Xdp } else { Fate::Kernel };
     let (on, off) = &rounds[0];
-    let mut wrong = Vec::new();
     if rounds[0] != rounds[1] {
         wrong.push("a flow changed its leg".to_owned());
     }

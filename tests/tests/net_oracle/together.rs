@@ -1,4 +1,5 @@
-//! The oracle itself: a fault that no single row shows is told.
+//! The oracle itself: a fault that no single row shows is told, and so is a
+//! silence that nobody expects.
 
 use router_tests::{
     oracle::Twin,
@@ -32,5 +33,25 @@ fn a_fault_that_no_single_row_shows_is_told() {
         "{failures:#?}"
     );
     assert!(failures[0].contains("only with XDP on"), "{failures:#?}");
+    twin.finish();
+}
+
+/// Nothing out of either arm is no agreement when nothing may have arrived.
+#[test]
+fn a_wire_on_which_nobody_answers_is_told() {
+    let _guard = super::one_at_a_time();
+    let Some(mut twin) = Twin::or_skip("a_wire_on_which_nobody_answers_is_told", 1500) else {
+        return;
+    };
+    let trunk = twin.world().trunk(twin.world().wire(A));
+    twin.ip(&format!("link set {trunk} down"));
+    let input = twin.frame(A, &A.v4_to(B)).expect("a frame");
+    let trial = twin.trial("a dead wire", A, &[input]);
+    assert!(trial.on.frames.is_empty() && trial.off.frames.is_empty());
+    let told = |arm: &str| {
+        let line = format!("nobody answered a probe {arm}");
+        trial.wrong.contains(&line)
+    };
+    assert!(told("with XDP") && told("without"), "{:?}", trial.wrong);
     twin.finish();
 }

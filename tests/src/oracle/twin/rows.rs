@@ -2,7 +2,7 @@
 
 use router_common::datapath::Reason;
 
-use super::{ERROR_TOKEN, Twin, only_together};
+use super::{ERROR_TOKEN, Silence, Twin, only_together};
 use crate::{
     oracle::{Difference, Fate, Seen, Stats, compare},
     prog::{Expect, Kernel, Row},
@@ -103,10 +103,10 @@ impl Twin {
         came.sort();
         expected.sort();
         wrong.extend(other_than(&expected, &came));
-        if counted.fast != rows.len() as u64 || counted.frames() != on.sent {
+        wrong.extend(self.broken(&inputs, &on, &off, &counted, Silence::Fault));
+        if counted.fast != rows.len() as u64 {
             wrong.push(format!(
-                "I5: {} frames were sent, {} of them to be forwarded by XDP: {counted:?}",
-                on.sent,
+                "XDP should have forwarded {}: {counted:?}",
                 rows.len()
             ));
         }
@@ -159,7 +159,11 @@ impl Twin {
             self.unplayable += 1;
             return;
         }
-        let (fate, mut wrong) = self.judge(&row.what, &frames, &on, &off, &counted);
+        let silence = match row.expect {
+            Expect::Up(Reason::NetworkDown) => Silence::Expected,
+            _ => Silence::Fault,
+        };
+        let (fate, mut wrong) = self.judge(&row.what, &frames, &on, &off, &counted, silence);
         match row.expect {
             Expect::Forward { .. } => {
                 if counted.fast != 1 {
