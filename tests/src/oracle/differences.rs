@@ -25,13 +25,24 @@ pub enum Difference {
 }
 
 impl Difference {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Padding,
+        Self::RouterId,
+        Self::Timestamp,
+        Self::ErrorLimit,
+        Self::Order,
+        Self::Questions,
+    ];
+
     /// Why it is allowed.
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Padding => {
                 "the kernel trims a frame to its packet; XDP leaves Ethernet's padding, which \
-                 every receiver trims"
+                 every receiver trims: what came in behind it or zeros, in a frame of no more \
+                 than 64 bytes and a tag"
             }
             Self::RouterId => "two kernels number their own packets by a secret of their own",
             Self::Timestamp => "the option asks for the time of day, in milliseconds",
@@ -39,7 +50,10 @@ impl Difference {
                 "a token a second for each source (ip_rt_error_cost), which no sysctl of a \
                  namespace turns off: the row is played again when there is one"
             }
-            Self::Order => "a packet that took the kernel's path, and one that XDP forwarded",
+            Self::Order => {
+                "a packet that took the kernel's path, and one that XDP forwarded: of each kind \
+                 the order is held"
+            }
             Self::Questions => {
                 "who asks for a neighbour, and when, is the neighbour tables' matter"
             }

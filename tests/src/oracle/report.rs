@@ -4,12 +4,15 @@
 
 use std::{collections::BTreeMap, env, fmt};
 
-use super::cases;
+use super::{cases, differences::Difference};
 
 /// How a result begins; fields follow, separated by tabs: case, fate, test, rows.
 const RESULT: &str = "CONFORMANCE";
 /// How a line of the list begins; fields follow: case, letter, what, note.
 const CASE: &str = "CONFORMANCE-CASE";
+
+/// How a difference that is allowed begins; fields follow: what, why.
+const ALLOWED: &str = "CONFORMANCE-ALLOWED";
 
 /// What became of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,13 +81,16 @@ pub fn shown(case: u16, fate: Fate, test: &str) {
     tally.tell();
 }
 
-/// Prints the list of cases.
+/// Prints the list of cases, and of the differences that are allowed.
 pub fn tell_cases() {
     for (letter, case) in cases::all() {
         println!(
             "{CASE}\t{}\t{letter}\t{}\t{}",
             case.number, case.what, case.note
         );
+    }
+    for difference in Difference::ALL {
+        println!("{ALLOWED}\t{difference}\t{}", difference.reason());
     }
 }
 

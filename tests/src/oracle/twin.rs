@@ -298,7 +298,7 @@ impl Twin {
         counted: &Stats,
         silence: Silence,
     ) -> (Fate, Vec<String>) {
-        let comparison = compare::compare(on, off, &compare::senders(frames));
+        let comparison = compare::compare(on, off, frames, counted.fast);
         let place = format!("{}: {what}", self.table);
         for difference in comparison.allowed {
             self.differences.note(difference, &place);

@@ -17,6 +17,7 @@ use crate::{paths, step};
 /// How the lines begin; fields follow, separated by tabs.
 const RESULT: &str = "CONFORMANCE\t";
 const CASE: &str = "CONFORMANCE-CASE\t";
+const ALLOWED: &str = "CONFORMANCE-ALLOWED\t";
 
 /// What a kernel that lacks a feature tells of its cases.
 const SKIPPED: &str = "skipped";
@@ -37,7 +38,10 @@ fn document() -> PathBuf {
 pub(super) fn keep(kernel: &str, stage: &str, text: &str, partial: bool) -> Result<()> {
     let lines: Vec<&str> = text
         .lines()
-        .filter(|line| line.starts_with(RESULT) || line.starts_with(CASE))
+        .filter(|line| {
+            let kinds = [RESULT, CASE, ALLOWED];
+            kinds.iter().any(|kind| line.starts_with(kind))
+        })
         .collect();
     if lines.is_empty() {
         return Ok(());
@@ -107,6 +111,8 @@ struct Results {
     kernels: BTreeSet<(Vec<u32>, String)>,
     tests: BTreeMap<u16, BTreeSet<String>>,
     fates: BTreeMap<(u16, String), Fates>,
+    /// What may differ, and why.
+    allowed: BTreeMap<String, String>,
 }
 
 impl Results {
@@ -126,6 +132,11 @@ impl Results {
                     note: field(),
                 };
                 self.cases.extend(number.map(|number| (number, case)));
+            } else if let Some((what, why)) = line
+                .strip_prefix(ALLOWED)
+                .and_then(|fields| fields.split_once('\t'))
+            {
+                self.allowed.insert(what.to_owned(), why.to_owned());
             } else if let Some(fields) = line.strip_prefix(RESULT) {
                 let fields: Vec<_> = fields.split('\t').collect();
                 let [number, fate, test, rows] = fields[..] else {
@@ -212,6 +223,10 @@ impl Results {
                 .map(|t| format!("`{t}`"))
                 .collect();
             let _ = writeln!(text, " {} |", tests.join(", "));
+        }
+        text.push_str("\n## What may differ, and why\n\n");
+        for (what, why) in &self.allowed {
+            let _ = writeln!(text, "* {what}: {why}.");
         }
         text.push_str("\n## Where the list and the kernel disagree\n\n");
         for (number, case) in &self.cases {
@@ -312,6 +327,7 @@ mod tests {
     const LIST: &str = "6.1\n\
         CONFORMANCE-CASE\t1\tA\tA to B\t\n\
         CONFORMANCE-CASE\t27\tB\tTTL 0\tthe kernel answers it\n\
+        CONFORMANCE-ALLOWED\torder\ttwo ways\n\
         CONFORMANCE\t1\txdp\tprog_a::pairs\t12\n\
         CONFORMANCE\t1\txdp\tnet_oracle::pairs\t3\n\
         CONFORMANCE\t27\tnot\tprog_b::ttl\t2\n";
@@ -334,6 +350,7 @@ mod tests {
             document.contains("* 27, TTL 0: the kernel answers it."),
             "{document}"
         );
+        assert!(document.contains("* order: two ways.\n"), "{document}");
     }
 
     #[test]
