@@ -12,6 +12,7 @@ pub mod daemon;
 pub mod dataplane;
 pub mod error;
 pub mod hub;
+pub mod instance;
 pub mod journal;
 mod lock;
 pub mod netlink;

@@ -19,6 +19,7 @@ use crate::{
     },
     config::{self, Config},
     error::Error,
+    instance::router_ctl,
     output::{self, BAD, BOLD, Format, GOOD, WARN},
 };
 
@@ -123,7 +124,7 @@ pub(super) async fn run(args: &Args, globals: &Globals) -> Result<ExitCode, Erro
                 confirm_seconds: *confirm,
             };
             let applied = globals.client().config_apply(&request).await?;
-            tell(&applied, *dry_run, format)?;
+            tell(&applied, *dry_run, globals)?;
         }
         Verb::Confirm => {
             globals.client().config_confirm().await?;
@@ -131,7 +132,7 @@ pub(super) async fn run(args: &Args, globals: &Globals) -> Result<ExitCode, Erro
         }
         Verb::Rollback => {
             let applied = globals.client().config_rollback().await?;
-            tell(&applied, false, format)?;
+            tell(&applied, false, globals)?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -169,7 +170,8 @@ async fn changes(file: Option<&Path>, globals: &Globals) -> Result<Vec<ConfigCha
     Ok(config::diff(&running, &wanted))
 }
 
-fn tell(applied: &ConfigApplied, dry_run: bool, format: Format) -> Result<(), Error> {
+fn tell(applied: &ConfigApplied, dry_run: bool, globals: &Globals) -> Result<(), Error> {
+    let format = globals.format();
     if format.json {
         return output::print(&format.json(applied)?);
     }
@@ -196,7 +198,8 @@ fn tell(applied: &ConfigApplied, dry_run: bool, format: Format) -> Result<(), Er
     format.done(&match applied.confirm_seconds {
         None => counted,
         Some(seconds) => format!(
-            "{counted}; say `router-ctl config confirm` within {seconds} s, or the configuration before comes back"
+            "{counted}; say `{} config confirm` within {seconds} s, or the configuration before comes back",
+            router_ctl(&globals.instance)
         ),
     })
 }

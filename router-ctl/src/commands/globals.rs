@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, ColorChoice};
 
 use super::watch;
-use crate::{api::Client, output::Format, service::RouteFilter};
+use crate::{api::Client, instance::DEFAULT, output::Format, service::RouteFilter};
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Options of every command")]
@@ -30,7 +30,7 @@ pub(super) struct Globals {
         long,
         global = true,
         value_name = "NAME",
-        default_value = "default",
+        default_value = DEFAULT,
         env = "ROUTER_CTL_INSTANCE",
         hide_env = true,
         value_parser = instance_name

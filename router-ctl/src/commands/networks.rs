@@ -9,6 +9,7 @@ use crate::{
     api::model::{NetworkStatus, Stats},
     codes,
     error::{Error, Kind},
+    instance::router_ctl,
     output::{Format, table},
     service::RouteFilter,
 };
@@ -46,7 +47,11 @@ fn named(words: &[String]) -> Vec<&str> {
 }
 
 /// Those of `names`, in their order.
-fn chosen(networks: Vec<NetworkStatus>, names: &[&str]) -> Result<Vec<NetworkStatus>, Error> {
+fn chosen(
+    instance: &str,
+    networks: Vec<NetworkStatus>,
+    names: &[&str],
+) -> Result<Vec<NetworkStatus>, Error> {
     let missing = names
         .iter()
         .find(|name| !networks.iter().any(|network| network.name == **name));
@@ -56,7 +61,7 @@ fn chosen(networks: Vec<NetworkStatus>, names: &[&str]) -> Result<Vec<NetworkSta
             codes::NETWORK_UNKNOWN,
             format!("there is no network {name}"),
         )
-        .help("`router-ctl networks` lists them"));
+        .help(format!("`{} networks` lists them", router_ctl(instance))));
     }
     let wanted =
         |network: &NetworkStatus| names.is_empty() || names.contains(&network.name.as_str());
@@ -69,7 +74,11 @@ pub(super) async fn run(args: &Args, globals: &Globals) -> Result<ExitCode, Erro
     let families = globals.families();
     let mut rates = globals.watch.map(|_| Rates::default());
     watch::repeat(globals, async || {
-        let mut networks = chosen(client.networks().await?, &named(&args.words))?;
+        let mut networks = chosen(
+            &globals.instance,
+            client.networks().await?,
+            &named(&args.words),
+        )?;
         for network in &mut networks {
             network.gateways.retain(|net| wanted(*net, families));
         }

@@ -11,6 +11,7 @@ use crate::{
     codes,
     config::{Edited, RouteEdit, StaticRoute},
     error::{Error, Kind},
+    instance::router_ctl,
     output::{Format, table},
 };
 
@@ -173,7 +174,12 @@ async fn change(verb: RouteVerb, words: &Words, globals: &Globals) -> Result<(),
     let dst = route.to;
     let client = globals.client();
     let edited = if words.persist {
-        Some(edit(verb, &route, &client.config(false).await?)?)
+        Some(edit(
+            &globals.instance,
+            verb,
+            &route,
+            &client.config(false).await?,
+        )?)
     } else {
         None
     };
@@ -210,6 +216,7 @@ async fn change(verb: RouteVerb, words: &Words, globals: &Globals) -> Result<(),
 /// The daemon's file with the change, ready to be put into its place: what can
 /// go wrong there goes wrong before the daemon is asked.
 fn edit(
+    instance: &str,
     verb: RouteVerb,
     route: &StaticRoute,
     running: &RunningConfig,
@@ -220,14 +227,17 @@ fn edit(
             codes::CONFIG_WITHOUT_FILE,
             "the daemon has no configuration file to write to",
         )
-        .help("leave --persist out, or start the daemon with `router-ctl run --config FILE`"));
+        .help(format!(
+            "leave --persist out, or start the daemon with `{} run --config FILE`",
+            router_ctl(instance)
+        )));
     };
     let edit = match verb {
         RouteVerb::Add => RouteEdit::Add,
         RouteVerb::Replace => RouteEdit::Set,
         RouteVerb::Del => RouteEdit::Remove,
     };
-    let edited = Edited::prepare(file.as_ref(), edit, route)?;
+    let edited = Edited::prepare(instance, file.as_ref(), edit, route)?;
     Ok((edited, file.clone()))
 }
 

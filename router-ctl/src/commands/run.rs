@@ -10,6 +10,7 @@ use crate::{
     config::{Loaded, Options},
     daemon,
     error::Error,
+    instance::DEFAULT,
 };
 
 /// Where the configuration of the default instance is, if nothing else is said.
@@ -18,7 +19,7 @@ pub(super) const DEFAULT_CONFIG: &str = "/etc/router-ctl/router.toml";
 /// The same of any instance.
 pub(super) fn default_config(instance: &str) -> PathBuf {
     match instance {
-        "default" => DEFAULT_CONFIG.into(),
+        DEFAULT => DEFAULT_CONFIG.into(),
         name => Path::new("/etc/router-ctl").join(format!("{name}.toml")),
     }
 }

@@ -11,6 +11,7 @@ use crate::{
         model::{NetworkStatus, State, Stats, Status, TrunkStatus, VerdictCount},
     },
     error::{Error, Kind},
+    instance::{DEFAULT, router_ctl},
     output::{BAD, BOLD, GOOD, HELP, WARN},
 };
 
@@ -171,7 +172,7 @@ fn headline(status: &Status) -> String {
         State::Degraded => (BAD, "degraded"),
     };
     let instance = match status.instance.as_str() {
-        "default" => String::new(),
+        DEFAULT => String::new(),
         name => format!("  instance {name}"),
     };
     format!(
@@ -208,7 +209,8 @@ fn config_notes(status: &Status) -> Vec<String> {
     let mut notes = Vec::new();
     notes.extend(state.confirm_seconds.map(|seconds| {
         format!(
-            "{WARN}goes back in {seconds} s{WARN:#}  {HELP}help:{HELP:#} router-ctl config confirm"
+            "{WARN}goes back in {seconds} s{WARN:#}  {HELP}help:{HELP:#} {} config confirm",
+            router_ctl(&status.instance)
         )
     }));
     notes.extend(state.note.as_ref().map(|note| {

@@ -14,6 +14,7 @@ use super::{Config, StaticRoute};
 use crate::{
     codes,
     error::{Error, Kind},
+    instance::router_ctl,
 };
 
 /// What becomes of a route in a file.
@@ -30,6 +31,7 @@ pub enum RouteEdit {
 /// A changed file that is not in its place yet.
 #[derive(Debug)]
 pub struct Edited {
+    instance: String,
     path: PathBuf,
     new: PathBuf,
     before: String,
@@ -44,14 +46,20 @@ impl Edited {
     /// # Errors
     /// If the file is wrong, or would be; if it has no such route, or has it
     /// already; if nothing can be written beside it.
-    pub fn prepare(path: &Path, edit: RouteEdit, route: &StaticRoute) -> Result<Self, Error> {
+    pub fn prepare(
+        instance: &str,
+        path: &Path,
+        edit: RouteEdit,
+        route: &StaticRoute,
+    ) -> Result<Self, Error> {
         // Links stay links.
-        let path = fs::canonicalize(path).map_err(|error| unwritable(path, &error))?;
+        let path = fs::canonicalize(path).map_err(|error| unwritable(instance, path, &error))?;
         let before = super::load::read(&path)?;
-        let (after, route) = edited(&path.display().to_string(), &before, edit, route)?;
+        let (after, route) = edited(instance, &path.display().to_string(), &before, edit, route)?;
         let new = beside(&path);
         // Dropped, it is removed.
         let prepared = Self {
+            instance: instance.to_owned(),
             path,
             new,
             before,
@@ -59,7 +67,7 @@ impl Edited {
         };
         prepared
             .write(&after)
-            .map_err(|error| unwritable(&prepared.path, &error))?;
+            .map_err(|error| unwritable(instance, &prepared.path, &error))?;
         Ok(prepared)
     }
 
@@ -85,7 +93,7 @@ impl Edited {
     pub fn commit(self) -> Result<(), Error> {
         if super::load::read(&self.path)? != self.before {
             let changed = io::Error::other("somebody else has changed it meanwhile");
-            return Err(unwritable(&self.path, &changed));
+            return Err(unwritable(&self.instance, &self.path, &changed));
         }
         let sync_folder = || match self.path.parent() {
             Some(folder) => File::open(folder)?.sync_all(),
@@ -93,7 +101,7 @@ impl Edited {
         };
         fs::rename(&self.new, &self.path)
             .and_then(|()| sync_folder())
-            .map_err(|error| unwritable(&self.path, &error))
+            .map_err(|error| unwritable(&self.instance, &self.path, &error))
     }
 }
 
@@ -110,7 +118,7 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.new-{}", std::process::id()))
 }
 
-fn unwritable(path: &Path, error: &io::Error) -> Error {
+fn unwritable(instance: &str, path: &Path, error: &io::Error) -> Error {
     let kind = match error.kind() {
         io::ErrorKind::PermissionDenied => Kind::NotPermitted,
         _ => Kind::Failed,
@@ -121,18 +129,22 @@ fn unwritable(path: &Path, error: &io::Error) -> Error {
         format!("cannot write {}", path.display()),
     )
     .cause(error)
-    .help("make the change there by hand, and `router-ctl config apply`")
+    .help(format!(
+        "make the change there by hand, and `{} config apply`",
+        router_ctl(instance)
+    ))
 }
 
 /// The text with the change, and the route that it is about.
 fn edited(
+    instance: &str,
     name: &str,
     text: &str,
     edit: RouteEdit,
     route: &StaticRoute,
 ) -> Result<(String, StaticRoute), Error> {
     let config = Config::parse(name, text)?;
-    let place = find(&config, edit, route)?;
+    let place = find(instance, &config, edit, route)?;
     let route = match (edit, place) {
         (RouteEdit::Remove, Some(at)) => config.routes[at].clone(),
         _ => route.clone(),
@@ -163,7 +175,12 @@ fn edited(
 }
 
 /// The place of the route in the file.
-fn find(config: &Config, edit: RouteEdit, route: &StaticRoute) -> Result<Option<usize>, Error> {
+fn find(
+    instance: &str,
+    config: &Config,
+    edit: RouteEdit,
+    route: &StaticRoute,
+) -> Result<Option<usize>, Error> {
     let metric = |route: &StaticRoute| route.metric.unwrap_or(StaticRoute::DEFAULT_METRIC);
     // To remove it, the destination may be enough.
     let any_metric = edit == RouteEdit::Remove && route.metric.is_none();
@@ -178,7 +195,10 @@ fn find(config: &Config, edit: RouteEdit, route: &StaticRoute) -> Result<Option<
             codes::ROUTE_EXISTS,
             format!("the file has a route to {to} with this metric already"),
         )
-        .help("change it with `router-ctl routes replace --persist`")),
+        .help(format!(
+            "change it with `{} routes replace --persist`",
+            router_ctl(instance)
+        ))),
         (RouteEdit::Remove, None) => Err(Error::new(
             Kind::Failed,
             codes::ROUTE_MISSING,
@@ -301,7 +321,7 @@ via = \"10.0.0.7\"
     }
 
     fn after(text: &str, edit: RouteEdit, words: &str) -> Result<String, Error> {
-        edited("router.toml", text, edit, &route(words)).map(|(text, _)| text)
+        edited("default", "router.toml", text, edit, &route(words)).map(|(text, _)| text)
     }
 
     #[test]
@@ -374,15 +394,15 @@ via = \"10.0.0.7\"
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         std::os::unix::fs::symlink(&path, &link).unwrap();
         let new = route("10.8.0.0/16 via 10.0.0.8");
-        let edit = Edited::prepare(&link, RouteEdit::Add, &new).unwrap();
+        let edit = Edited::prepare("default", &link, RouteEdit::Add, &new).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), FILE, "not yet");
         edit.commit().unwrap();
         assert_eq!(Config::load(&path).unwrap().routes.len(), 3);
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         // Given up, and overtaken.
-        drop(Edited::prepare(&path, RouteEdit::Remove, &new).unwrap());
-        let late = Edited::prepare(&path, RouteEdit::Remove, &new).unwrap();
+        drop(Edited::prepare("default", &path, RouteEdit::Remove, &new).unwrap());
+        let late = Edited::prepare("default", &path, RouteEdit::Remove, &new).unwrap();
         fs::write(&path, FILE).unwrap();
         assert_eq!(late.commit().unwrap_err().code, codes::CONFIG_UNWRITABLE);
         assert_eq!(fs::read_to_string(&path).unwrap(), FILE);

@@ -42,7 +42,8 @@ pub(super) async fn open(
     if config.trunks.iter().all(|trunk| trunk.xdp == XdpMode::Off) {
         // It may have been otherwise before.
         let pins = |entry: &crate::journal::Entry| matches!(entry.effect, Effect::Pins { .. });
-        engine::failures(&host.undo_where(pins).await)?;
+        let undone = host.undo_where(pins).await;
+        engine::failures(&host.instance, &undone)?;
         return Ok(Box::new(MemoryDataplane::default()));
     }
     bpffs.provide(host).await?;

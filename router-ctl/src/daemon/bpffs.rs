@@ -55,7 +55,7 @@ impl Bpffs {
         }
         if !found {
             let undone = host.undo_where(|entry| entry.effect == mount).await;
-            super::engine::failures(&undone)?;
+            super::engine::failures(&host.instance, &undone)?;
         }
         Err(Error::new(
             Kind::Failed,

@@ -33,6 +33,7 @@ use crate::{
     clock, codes,
     config::{Config, Loaded, Trunk, XdpMode, diff},
     error::{Error, Kind},
+    instance::router_ctl,
     netlink::types::{RouteSpec, Tables},
 };
 
@@ -96,19 +97,32 @@ impl Engine {
         match (&done, request) {
             (Ok(_), Request::Apply(wanted)) if !wanted.dry_run => notes.note = None,
             (Err(error), Request::Apply(wanted)) if !wanted.dry_run => {
-                notes.note = Some(failure(error, "router-ctl config apply"));
+                notes.note = Some(failure(
+                    error,
+                    &router_ctl(&shared.instance),
+                    "config apply",
+                ));
             }
             (Ok(_), Request::Rollback) => {
                 let config = shared.config();
                 // Twice there and back: it is what the file says.
-                let same = load(&config).is_ok_and(|file| file.config == *config);
-                notes.note = (!same).then(|| not_the_file(&config, Why::Rejected));
+                let same = load(&shared.instance, &config).is_ok_and(|file| file.config == *config);
+                notes.note =
+                    (!same).then(|| not_the_file(&shared.instance, &config, Why::Rejected));
             }
             (Ok(_), Request::Expire(_)) if self.host.saved.is_rejecting() => {
-                notes.note = Some(not_the_file(&shared.config(), Why::Expired));
+                notes.note = Some(not_the_file(
+                    &shared.instance,
+                    &shared.config(),
+                    Why::Expired,
+                ));
             }
             (Err(error), Request::Expire(_)) => {
-                notes.note = Some(failure(error, "router-ctl config rollback"));
+                notes.note = Some(failure(
+                    error,
+                    &router_ctl(&shared.instance),
+                    "config rollback",
+                ));
             }
             _ => {}
         }
@@ -117,7 +131,7 @@ impl Engine {
 
     async fn apply_file(&mut self, wanted: ConfigApply) -> Result<ConfigApplied, Error> {
         let old = self.shared.config();
-        let loaded = load(&old)?;
+        let loaded = load(&self.shared.instance, &old)?;
         self.check(&old, &loaded).await?;
         let changes = diff(&old, &loaded.config);
         if wanted.dry_run {
@@ -166,7 +180,10 @@ impl Engine {
             codes::NOTHING_TO_CONFIRM,
             "there is nothing to confirm",
         )
-        .help("`router-ctl status` says what is in force"))
+        .help(format!(
+            "`{} status` says what is in force",
+            router_ctl(&self.shared.instance)
+        )))
     }
 
     async fn go_back(&mut self, why: Why) -> Result<ConfigApplied, Error> {
@@ -177,7 +194,10 @@ impl Engine {
                 codes::NO_PREVIOUS,
                 "there is no configuration to go back to",
             )
-            .help("change the file, and `router-ctl config apply`")
+            .help(format!(
+                "change the file, and `{} config apply`",
+                router_ctl(&self.shared.instance)
+            ))
         })?;
         self.check(&old, &previous).await?;
         let changes = diff(&old, &previous.config);
@@ -369,14 +389,17 @@ impl Machine for Engine {
 }
 
 /// What the file says now.
-pub(super) fn load(running: &Config) -> Result<Loaded, Error> {
+pub(super) fn load(instance: &str, running: &Config) -> Result<Loaded, Error> {
     let path = running.source.as_deref().ok_or_else(|| {
         Error::new(
             Kind::Failed,
             codes::CONFIG_WITHOUT_FILE,
             "the daemon has no configuration file: its command line has the configuration",
         )
-        .help("`router-ctl config show` prints one: start the daemon with `router-ctl run --config FILE`")
+        .help(format!(
+            "`{0} config show` prints one: start the daemon with `{0} run --config FILE`",
+            router_ctl(instance)
+        ))
     })?;
     Loaded::load(path)
 }

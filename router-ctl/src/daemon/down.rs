@@ -31,7 +31,8 @@ pub async fn down_from_journal(options: &Options) -> Result<usize, Error> {
     // A dead daemon's socket goes, too.
     let _socket = place.listen()?;
     let count = host.journal.entries().len();
-    let outcome = engine::failures(&host.undo_from(0).await);
+    let undone = host.undo_from(0).await;
+    let outcome = engine::failures(&options.instance, &undone);
     if outcome.is_ok() {
         host.saved.remove();
     }

@@ -35,6 +35,7 @@ use crate::{
     config::Config,
     dataplane::Dataplane,
     error::{Error, Kind},
+    instance::router_ctl,
     netlink::{self, Heard, Netlink, Watch},
     reconcile::{Contents, Numbering},
 };
@@ -88,6 +89,7 @@ impl Shared {
             known: Mutex::new(Known {
                 numbering: Numbering::default().adapted(&config),
                 config: Arc::clone(&config),
+                instance: instance.clone(),
                 ..Known::default()
             }),
             config: Mutex::new(config),
@@ -238,6 +240,7 @@ impl Engine {
             self.shared.dataplane().as_deref_mut(),
         );
         known.ready = ready;
+        known.instance.clone_from(&self.shared.instance);
         known.pin_failure = self.care.pin_failure.clone();
         known.journal_failure = self.care.journal_failure.clone();
         known.attach_failures = self.care.attach_failures.clone();
@@ -464,7 +467,8 @@ impl Engine {
     /// are among it: without them XDP is detached.
     pub(super) async fn take_down(&mut self, from: u64) -> Result<(), Error> {
         self.close();
-        failures(&self.host.undo_from(from).await)?;
+        let undone = self.host.undo_from(from).await;
+        failures(&self.host.instance, &undone)?;
         if from == 0 {
             self.host.saved.remove();
         }
@@ -479,7 +483,7 @@ impl Engine {
 }
 
 /// Several failures of a take-down as one.
-pub(super) fn failures(failures: &[Error]) -> Result<(), Error> {
+pub(super) fn failures(instance: &str, failures: &[Error]) -> Result<(), Error> {
     if failures.is_empty() {
         return Ok(());
     }
@@ -493,5 +497,8 @@ pub(super) fn failures(failures: &[Error]) -> Result<(), Error> {
         "not everything could be put back",
     )
     .cause(causes.join("; "))
-    .help("mend what is named, and run `router-ctl down` again: it goes on where this stopped"))
+    .help(format!(
+        "mend what is named, and run `{} down` again: it goes on where this stopped",
+        router_ctl(instance)
+    )))
 }

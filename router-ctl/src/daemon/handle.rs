@@ -21,6 +21,7 @@ use crate::{
     config::{StaticRoute, diff},
     error::{Error, Kind},
     hub::{Ear, Interest},
+    instance::router_ctl,
     netlink::{self, types},
     service::{NeighbourFilter, RouteFilter, Service},
 };
@@ -165,7 +166,10 @@ impl Service for Handle {
                 codes::NETWORK_UNKNOWN,
                 format!("there is no network {name}"),
             )
-            .help("`router-ctl networks` lists them"));
+            .help(format!(
+                "`{} networks` lists them",
+                router_ctl(&self.shared.instance)
+            )));
         }
         Ok(known.neighbours(&all, &filter))
     }
@@ -196,7 +200,7 @@ impl Service for Handle {
 
     async fn config_diff(&self) -> Result<Vec<ConfigChange>, Error> {
         let running = self.shared.config();
-        let loaded = configure::load(&running)?;
+        let loaded = configure::load(&self.shared.instance, &running)?;
         Ok(diff(&running, &loaded.config))
     }
 
@@ -279,7 +283,7 @@ pub(super) async fn change_route(
     };
     host.change_route(kind, &spec, persist)
         .await?
-        .map_err(|error| refusal(verb, dst, &error))?;
+        .map_err(|error| refusal(&shared.instance, verb, dst, &error))?;
     if persist {
         // The file says so, too: it is no change any more.
         let mut config = (*shared.config()).clone();
@@ -312,20 +316,25 @@ pub(super) fn needs_device(route: &StaticRoute) -> Result<(), Error> {
     }
 }
 
-fn refusal(verb: RouteVerb, dst: ipnet::IpNet, error: &netlink::Error) -> Error {
+fn refusal(instance: &str, verb: RouteVerb, dst: ipnet::IpNet, error: &netlink::Error) -> Error {
+    let router_ctl = router_ctl(instance);
     match (verb, error.errno()) {
         (RouteVerb::Add, Some(libc::EEXIST)) => Error::new(
             Kind::Failed,
             codes::ROUTE_EXISTS,
             format!("there is a route to {dst} with this metric already"),
         )
-        .help("change it with `router-ctl routes replace`, or give this one another metric"),
+        .help(format!(
+            "change it with `{router_ctl} routes replace`, or give this one another metric"
+        )),
         (RouteVerb::Del, Some(libc::ESRCH)) => Error::new(
             Kind::Failed,
             codes::ROUTE_MISSING,
             format!("there is no route to {dst} of `proto router-ctl`"),
         )
-        .help("`router-ctl routes` shows those there are; those of others are theirs to remove"),
+        .help(format!(
+            "`{router_ctl} routes` shows those there are; those of others are theirs to remove"
+        )),
         _ => {
             let word = match verb {
                 RouteVerb::Add => "add",

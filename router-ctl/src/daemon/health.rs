@@ -6,6 +6,7 @@ use super::view::Known;
 use crate::{
     api::model::{Problem, State},
     config::{Config, Network, StaticRoute, Trunk, XdpMode},
+    instance::router_ctl,
     netlink::{
         Index,
         types::{Link, XdpAttachment},
@@ -41,7 +42,7 @@ pub(super) fn judge(config: &Config, known: &Known) -> Health {
         if let Some(route) = config.routes.get(at) {
             problems.push(problem(
                 format!("the route to {} is not installed", route.to),
-                Some(route_command(route)),
+                Some(route_command(&known.instance, route)),
             ));
         }
     }
@@ -77,7 +78,8 @@ fn judge_trunk(
         problems.push(problem(
             format!("trunk {name} is missing"),
             Some(format!(
-                "once there is a {name} again, XDP is attached to it by itself; without it for good, take it out of the configuration and `router-ctl config apply`"
+                "once there is a {name} again, XDP is attached to it by itself; without it for good, take it out of the configuration and `{} config apply`",
+                router_ctl(&known.instance)
             )),
         ));
         return;
@@ -99,10 +101,10 @@ fn judge_trunk(
         // Bring-up is not that far.
         None if !known.ready => {}
         _ => problems.push(match link.xdp {
-            Some(xdp) => displaced(name, xdp.prog_id),
+            Some(xdp) => displaced(&known.instance, name, xdp.prog_id),
             None => problem(
                 format!("the XDP program is not attached to {name} any more"),
-                Some("router-ctl config apply".into()),
+                Some(format!("{} config apply", router_ctl(&known.instance))),
             ),
         }),
     }
@@ -141,13 +143,14 @@ fn deaf_peer<'t>(link: &Link, index: &Index<'t>) -> Option<&'t str> {
 }
 
 /// `config apply` detaches nothing that is not ours.
-fn displaced(name: &str, program: u32) -> Problem {
+fn displaced(instance: &str, name: &str, program: u32) -> Problem {
     problem(
         format!("another XDP program is attached to {name} in place of ours: id {program}"),
         Some(format!(
             "see whose it is with `bpftool prog show id {program}`; detach it with `ip link set \
              {name} xdp off`, or with `bpftool link detach` where `bpftool link show` has a link of \
-             it; then `router-ctl config apply`"
+             it; then `{} config apply`",
+            router_ctl(instance)
         )),
     )
 }
@@ -278,8 +281,8 @@ fn judge_forwarding(config: &Config, known: &Known, problems: &mut Vec<Problem>)
     }
 }
 
-fn route_command(route: &StaticRoute) -> String {
-    let mut command = format!("router-ctl routes add {}", route.to);
+fn route_command(instance: &str, route: &StaticRoute) -> String {
+    let mut command = format!("{} routes add {}", router_ctl(instance), route.to);
     if let Some(via) = route.via {
         command.push_str(&format!(" via {via}"));
     }

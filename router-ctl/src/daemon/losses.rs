@@ -8,7 +8,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::view::errno_name;
-use crate::api::model::Problem;
+use crate::{api::model::Problem, instance::router_ctl};
 
 /// A problem is over when nothing more was lost for so long.
 const OVER: Duration = Duration::from_secs(10);
@@ -24,7 +24,12 @@ pub(super) struct Losses {
 
 impl Losses {
     /// Looks at the counters. What there is of problems now.
-    pub(super) fn look(&mut self, counts: &BTreeMap<u32, u64>, now: Instant) -> Option<Problem> {
+    pub(super) fn look(
+        &mut self,
+        instance: &str,
+        counts: &BTreeMap<u32, u64>,
+        now: Instant,
+    ) -> Option<Problem> {
         for (&number, &count) in counts {
             if count > self.before.get(&number).copied().unwrap_or(0) {
                 self.seen.insert(number, now);
@@ -39,10 +44,10 @@ impl Losses {
         let names = names.into_iter().collect::<Vec<_>>().join(", ");
         Some(Problem {
             message: format!("frames that XDP redirects to another trunk are lost: {names}"),
-            help: Some(
-                "`router-ctl stats --watch` counts them; EOPNOTSUPP: that trunk's driver sends nothing for XDP, set `xdp = \"generic\"` for all trunks; ENETDOWN: `ip link set TRUNK up`"
-                    .into(),
-            ),
+            help: Some(format!(
+                "`{} stats --watch` counts them; EOPNOTSUPP: that trunk's driver sends nothing for XDP, set `xdp = \"generic\"` for all trunks; ENETDOWN: `ip link set TRUNK up`",
+                router_ctl(instance)
+            )),
         })
     }
 }
@@ -59,17 +64,17 @@ mod tests {
         let mut losses = Losses::default();
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(losses.look(&BTreeMap::new(), at(0)), None);
-        let problem = losses.look(&BTreeMap::from([(EOPNOTSUPP, 3)]), at(1));
+        assert_eq!(losses.look("default", &BTreeMap::new(), at(0)), None);
+        let problem = losses.look("default", &BTreeMap::from([(EOPNOTSUPP, 3)]), at(1));
         let message = problem.unwrap().message;
         assert!(message.ends_with(": EOPNOTSUPP"), "{message}");
         let counts = BTreeMap::from([(EOPNOTSUPP, 3), (ENETDOWN, 1)]);
-        let message = losses.look(&counts, at(5)).unwrap().message;
+        let message = losses.look("default", &counts, at(5)).unwrap().message;
         assert!(message.ends_with(": ENETDOWN, EOPNOTSUPP"), "{message}");
         // The first is over, the second is not.
-        let message = losses.look(&counts, at(12)).unwrap().message;
+        let message = losses.look("default", &counts, at(12)).unwrap().message;
         assert!(message.ends_with(": ENETDOWN"), "{message}");
-        assert_eq!(losses.look(&counts, at(15)), None);
+        assert_eq!(losses.look("default", &counts, at(15)), None);
     }
 
     /// Maps that are made anew have a counter that begins anew.
@@ -78,9 +83,15 @@ mod tests {
         let mut losses = Losses::default();
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert!(losses.look(&BTreeMap::from([(0, 9)]), at(0)).is_some());
-        assert_eq!(losses.look(&BTreeMap::new(), at(20)), None);
-        let problem = losses.look(&BTreeMap::from([(0, 1)]), at(21)).unwrap();
+        assert!(
+            losses
+                .look("default", &BTreeMap::from([(0, 9)]), at(0))
+                .is_some()
+        );
+        assert_eq!(losses.look("default", &BTreeMap::new(), at(20)), None);
+        let problem = losses
+            .look("default", &BTreeMap::from([(0, 1)]), at(21))
+            .unwrap();
         assert!(problem.message.ends_with(": other"), "{problem:?}");
     }
 }

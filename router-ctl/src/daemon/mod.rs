@@ -70,6 +70,7 @@ use crate::{
     codes,
     config::Loaded,
     error::{Error, Kind},
+    instance::router_ctl,
     netlink::{Netlink, Watch},
 };
 
@@ -137,7 +138,7 @@ pub async fn run(loaded: Loaded, options: Options) -> Result<(), Error> {
         }
     };
     let Start { loaded, why, undo } = host.saved.start(at_home(loaded)?)?;
-    let notes = ConfigNotes::at_start(&host.saved, &loaded.config, why);
+    let notes = ConfigNotes::at_start(&options.instance, &host.saved, &loaded.config, why);
     let (commands, mut inbox) = mpsc::channel(16);
     // Of its own: whoever reads over the API is not in the daemon's way.
     let netlink = Netlink::connect().map_err(|error| {
@@ -220,7 +221,7 @@ async fn start(
     warn!(%error, "cannot start: putting back what was done");
     engine.give_up();
     if let Err(undo) = engine.take_down(first).await {
-        warn!(%undo, "`router-ctl down` tries again");
+        warn!(%undo, "`{} down` tries again", router_ctl(&options.instance));
     }
     engine.host.saved.abandon(noted);
     // What the daemon before this one had set up, and this one was to do

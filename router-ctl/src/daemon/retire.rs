@@ -97,7 +97,8 @@ pub(super) async fn retire(config: &Config, host: &mut Host) -> Result<(), Error
         return Ok(());
     }
     info!(entries = unwanted.len(), "no longer configured: undoing");
-    engine::failures(&host.undo_where(|entry| unwanted.contains(&entry.id)).await)
+    let undone = host.undo_where(|entry| unwanted.contains(&entry.id)).await;
+    engine::failures(&host.instance, &undone)
 }
 
 #[cfg(test)]

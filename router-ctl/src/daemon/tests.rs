@@ -91,6 +91,7 @@ fn attachment(ifindex: IfIndex, generic: bool) -> Attachment {
 /// All is well.
 pub(super) fn known() -> Known {
     let mut known = Known {
+        instance: "default".into(),
         config: config().into(),
         ready: true,
         attachments: vec![Some(attachment(TRUNK, false))],
@@ -156,10 +157,11 @@ fn before_it_is_ready_it_is_starting() {
     assert_eq!(waiting, (State::Starting, vec![]));
 }
 
-#[test]
-fn every_problem_has_its_mending_command() {
-    type Change = fn(&mut Known);
-    let cases: &[(Change, &str, Option<&str>)] = &[
+/// A change, what is said of it, and what mends it.
+type Case = (fn(&mut Known), &'static str, Option<&'static str>);
+
+const fn cases() -> &'static [Case] {
+    &[
         (
             |k| k.kernel.tables.links[1].up = false,
             "sub-interface eth0.100 is down",
@@ -302,7 +304,7 @@ fn every_problem_has_its_mending_command() {
                     path: "/sys/fs/bpf/x".into(),
                     source: std::io::Error::from_raw_os_error(libc::ENOSPC),
                 };
-                k.pin_failure = Some(pin_problem(&full));
+                k.pin_failure = Some(pin_problem(&k.instance, &full));
             },
             "XDP would not outlive the daemon: /sys/fs/bpf/x: No space left on device (os error 28)",
             Some("restart the daemon (`router-ctl run`)"),
@@ -313,7 +315,7 @@ fn every_problem_has_its_mending_command() {
                     path: "/sys/fs/bpf/x".into(),
                     why: "is another one".into(),
                 };
-                k.pin_failure = Some(pin_problem(&foreign));
+                k.pin_failure = Some(pin_problem(&k.instance, &foreign));
             },
             "XDP would not outlive the daemon: /sys/fs/bpf/x is another one",
             Some(
@@ -326,7 +328,7 @@ fn every_problem_has_its_mending_command() {
                     path: "/var/lib/router-ctl/x.journal".into(),
                     source: std::io::Error::from_raw_os_error(libc::ENOSPC),
                 };
-                k.journal_failure = Some(journal_problem(&full));
+                k.journal_failure = Some(journal_problem(&k.instance, &full));
             },
             "`router-ctl down` could not put everything back: /var/lib/router-ctl/x.journal: No space left on device (os error 28)",
             Some("make room there, or make it writable: it is written anew by itself"),
@@ -336,8 +338,37 @@ fn every_problem_has_its_mending_command() {
             "map LOCALS: full",
             None,
         ),
-    ];
-    for (change, message, help) in cases {
+    ]
+}
+
+/// Without the name, it would change another router of the same machine.
+#[test]
+fn no_mending_command_is_about_another_instance() {
+    let mut named = 0;
+    for (change, message, _) in cases() {
+        let (_, problems) = judged(|known| {
+            known.instance = "a3".into();
+            change(known);
+        });
+        for (_, help) in problems {
+            for command in help.unwrap_or_default().split("router-ctl ").skip(1) {
+                // It is about none.
+                if !command.starts_with("explain ") {
+                    assert!(
+                        command.starts_with("--instance a3 "),
+                        "{message}: {command}"
+                    );
+                    named += 1;
+                }
+            }
+        }
+    }
+    assert!(named >= 4, "{named}");
+}
+
+#[test]
+fn every_problem_has_its_mending_command() {
+    for (change, message, help) in cases() {
         let (state, problems) = judged(change);
         assert_eq!(state, State::Degraded, "{message}");
         let expected = ((*message).to_owned(), help.map(str::to_owned));

@@ -33,6 +33,8 @@ use crate::{
 /// What is known at one moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
+    /// Which router this is.
+    pub(super) instance: String,
     /// The configuration that the rest is about: networks and trunks below are
     /// in its order.
     pub(super) config: Arc<Config>,

@@ -15,6 +15,7 @@ use crate::{
     config::{Trunk, XdpMode},
     dataplane,
     error::Error,
+    instance::router_ctl,
     journal,
     netlink::types::Link,
 };
@@ -60,7 +61,9 @@ impl Engine {
         let Some(Ok(Some(counts))) = counted else {
             return false;
         };
-        let losses = self.losses.look(&counts, Instant::now());
+        let losses = self
+            .losses
+            .look(&self.host.instance, &counts, Instant::now());
         let changed = losses != self.care.losses;
         self.care.losses = losses;
         changed
@@ -69,13 +72,15 @@ impl Engine {
     /// Should the daemon die now, `down` would know nothing of what is not there.
     fn mend_journal(&mut self) -> bool {
         let failure = self.host.journal.provide().err();
-        let failure = failure.map(|error| journal_problem(&error)).or_else(|| {
-            let error = self.host.saved.provide().err()?;
-            Some(Problem {
-                message: error.to_string(),
-                help: error.help,
-            })
-        });
+        let failure = failure
+            .map(|error| journal_problem(&self.host.instance, &error))
+            .or_else(|| {
+                let error = self.host.saved.provide().err()?;
+                Some(Problem {
+                    message: error.to_string(),
+                    help: error.help,
+                })
+            });
         let changed = failure != self.care.journal_failure;
         if changed && let Some(failure) = &failure {
             warn!("{}", failure.message);
@@ -93,7 +98,7 @@ impl Engine {
                 }
                 None
             }
-            Some(Err(error)) => Some(pin_problem(&error)),
+            Some(Err(error)) => Some(pin_problem(&self.host.instance, &error)),
         };
         let changed = failure != self.care.pin_failure;
         if changed && let Some(failure) = &failure {
@@ -149,14 +154,14 @@ impl Engine {
 }
 
 /// What is not ours is told and left alone, as at a start.
-pub(super) fn pin_problem(error: &dataplane::Error) -> Problem {
+pub(super) fn pin_problem(instance: &str, error: &dataplane::Error) -> Problem {
     let help = match error {
         dataplane::Error::ForeignPin { path, .. } => format!(
             "if nobody needs it: rm {}; what belongs there is pinned again by itself (`router-ctl explain {}`)",
             path.display(),
             codes::FOREIGN_PIN
         ),
-        _ => "restart the daemon (`router-ctl run`)".to_owned(),
+        _ => format!("restart the daemon (`{} run`)", router_ctl(instance)),
     };
     Problem {
         message: format!("XDP would not outlive the daemon: {error}"),
@@ -164,7 +169,7 @@ pub(super) fn pin_problem(error: &dataplane::Error) -> Problem {
     }
 }
 
-pub(super) fn journal_problem(error: &journal::Error) -> Problem {
+pub(super) fn journal_problem(instance: &str, error: &journal::Error) -> Problem {
     let help = match error {
         journal::Error::Locked { path } => format!(
             "see who has it: fuser {}; two daemons of one instance undo each other's work",
@@ -173,7 +178,10 @@ pub(super) fn journal_problem(error: &journal::Error) -> Problem {
         _ => "make room there, or make it writable: it is written anew by itself".to_owned(),
     };
     Problem {
-        message: format!("`router-ctl down` could not put everything back: {error}"),
+        message: format!(
+            "`{} down` could not put everything back: {error}",
+            router_ctl(instance)
+        ),
         help: Some(help),
     }
 }

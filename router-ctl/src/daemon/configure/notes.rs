@@ -7,6 +7,7 @@ use crate::{
     config::Config,
     daemon::saved::{Saved, Why},
     error::Error,
+    instance::router_ctl,
 };
 
 /// What there is to say of the configuration.
@@ -19,9 +20,14 @@ pub(in crate::daemon) struct ConfigNotes {
 
 impl ConfigNotes {
     /// Of a daemon that starts.
-    pub(in crate::daemon) fn at_start(saved: &Saved, config: &Config, why: Option<Why>) -> Self {
+    pub(in crate::daemon) fn at_start(
+        instance: &str,
+        saved: &Saved,
+        config: &Config,
+        why: Option<Why>,
+    ) -> Self {
         let mut notes = Self {
-            note: why.map(|why| not_the_file(config, why)),
+            note: why.map(|why| not_the_file(instance, config, why)),
             ..Self::default()
         };
         notes.read(saved);
@@ -45,7 +51,7 @@ impl ConfigNotes {
     }
 }
 
-pub(super) fn not_the_file(config: &Config, why: Why) -> Problem {
+pub(super) fn not_the_file(instance: &str, config: &Config, why: Why) -> Problem {
     let file = match &config.source {
         Some(path) => path.display().to_string(),
         None => "the command line's configuration".to_owned(),
@@ -65,11 +71,14 @@ pub(super) fn not_the_file(config: &Config, why: Why) -> Problem {
     };
     Problem {
         message,
-        help: Some("`router-ctl config diff` shows what differs; `router-ctl config apply` puts the file into force".into()),
+        help: Some(format!(
+            "`{0} config diff` shows what differs; `{0} config apply` puts the file into force",
+            router_ctl(instance)
+        )),
     }
 }
 
-pub(super) fn failure(error: &Error, command: &str) -> Problem {
+pub(super) fn failure(error: &Error, router_ctl: &str, command: &str) -> Problem {
     let says_so = [codes::APPLY_FAILED, codes::APPLY_HALF_UNDONE].contains(&&*error.code);
     Problem {
         message: if says_so {
@@ -78,8 +87,8 @@ pub(super) fn failure(error: &Error, command: &str) -> Problem {
             format!("the configuration was not applied: {error}")
         },
         help: Some(match &error.help {
-            Some(help) => format!("{help}; then `{command}` again"),
-            None => format!("`{command}` again, once it is mended"),
+            Some(help) => format!("{help}; then `{router_ctl} {command}` again"),
+            None => format!("`{router_ctl} {command}` again, once it is mended"),
         }),
     }
 }
