@@ -131,7 +131,7 @@ mod tests {
             gone: false,
             problem: Problem {
                 message: message.to_owned(),
-                help: None,
+                help: "mend it".to_owned(),
             },
         }
     }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use super::configuration::{
     ConfigApplied, ConfigApply, ConfigChange, ConfigChangeKind, ConfigKeyChange, ConfigState,
@@ -23,8 +23,7 @@ pub struct Status {
     pub instance: String,
     /// Whether packets go through.
     pub state: State,
-    /// Why the state is not `forwarding`, each with the mending command where
-    /// there is one.
+    /// Why the state is not `forwarding`, each with what mends it.
     pub problems: Vec<Problem>,
     /// What does not keep packets from going through, and should be known: chains
     /// of netfilter that XDP goes around.
@@ -79,8 +78,15 @@ pub enum State {
 pub struct Problem {
     /// What is wrong.
     pub message: String,
-    /// The command that mends it, if there is one.
-    pub help: Option<String>,
+    /// What mends it: a command, mostly. Empty only where a daemon of an
+    /// earlier version had none.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub help: String,
+}
+
+/// A daemon of a version before this may not know what mends something.
+fn null_is_empty<'de, D: Deserializer<'de>>(source: D) -> Result<String, D::Error> {
+    Ok(Option::deserialize(source)?.unwrap_or_default())
 }
 
 /// A trunk, as it is now.

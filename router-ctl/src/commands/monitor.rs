@@ -128,9 +128,9 @@ fn text(what: &What) -> String {
             gone: false,
             problem,
         } => {
-            let help = match &problem.help {
-                Some(help) => format!("  {HELP}help:{HELP:#} {help}"),
-                None => String::new(),
+            let help = match problem.help.as_str() {
+                "" => String::new(),
+                help => format!("  {HELP}help:{HELP:#} {help}"),
             };
             let message = &problem.message;
             format!("{BOLD}problem{BOLD:#} {WARN}{message}{WARN:#}{help}")

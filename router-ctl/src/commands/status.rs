@@ -8,7 +8,7 @@ use super::{globals::Globals, networks::per_second, stats::percent, watch};
 use crate::{
     api::{
         Client,
-        model::{NetworkStatus, State, Stats, Status, TrunkStatus, VerdictCount},
+        model::{NetworkStatus, Problem, State, Stats, Status, TrunkStatus, VerdictCount},
     },
     error::{Error, Kind},
     instance::{DEFAULT, router_ctl},
@@ -155,11 +155,7 @@ fn lines(status: &Status, since: Option<&Since>, verbose: bool) -> Vec<String> {
     labelled("Config", &mut file.chain(config_notes(status)));
     for (label, problems) in [("Problem", &status.problems), ("Warning", &status.warnings)] {
         for problem in problems {
-            let mut text = format!("{WARN}{}{WARN:#}", problem.message);
-            if let Some(help) = &problem.help {
-                let _ = write!(text, "  {HELP}help:{HELP:#} {help}");
-            }
-            labelled(label, &mut std::iter::once(text));
+            labelled(label, &mut std::iter::once(problem_line(problem)));
         }
     }
     lines
@@ -213,12 +209,17 @@ fn config_notes(status: &Status) -> Vec<String> {
             router_ctl(&status.instance)
         )
     }));
-    notes.extend(state.note.as_ref().map(|note| {
-        let help = note.help.as_ref();
-        let help = help.map_or_else(String::new, |help| format!("  {HELP}help:{HELP:#} {help}"));
-        format!("{WARN}{}{WARN:#}{help}", note.message)
-    }));
+    notes.extend(state.note.as_ref().map(problem_line));
     notes
+}
+
+fn problem_line(problem: &Problem) -> String {
+    let mut text = format!("{WARN}{}{WARN:#}", problem.message);
+    if !problem.help.is_empty() {
+        // Writing into a string does not fail.
+        let _ = write!(text, "  {HELP}help:{HELP:#} {}", problem.help);
+    }
+    text
 }
 
 /// The two largest units: `3d4h`, `12m5s`.

@@ -54,6 +54,10 @@ pub(super) async fn apply(
     let Err(error) = go(old, new, machine).await else {
         return Ok(());
     };
+    if old == new {
+        // Nothing was changed that could be put back.
+        return Err(error);
+    }
     warn!(%error, "cannot apply the configuration: going back");
     let failed = |code, message: &str, cause: String| {
         let failed = Error::new(Kind::Failed, code, message).cause(cause);
@@ -391,11 +395,31 @@ gateway = \"10.0.3.1/24\"
                         ..Twin::running(old)
                     };
                     let error = run(apply(old, new, &mut twin)).unwrap_err();
-                    assert_eq!(error.code, codes::APPLY_FAILED);
+                    // Where nothing was to change, nothing is to be put back.
+                    let told = if old == new {
+                        codes::MAP
+                    } else {
+                        codes::APPLY_FAILED
+                    };
+                    assert_eq!(error.code, told);
                     is_running(&twin, old);
                 }
             }
         }
+    }
+
+    /// It was said that the configuration before "could not be put back
+    /// entirely": it was the same, and still there.
+    #[test]
+    fn where_nothing_was_to_change_the_error_is_told_as_it_is() {
+        let same = config(&[]);
+        let mut twin = Twin {
+            fails: Some((0, 9)),
+            ..Twin::running(&same)
+        };
+        let error = run(apply(&same, &same, &mut twin)).unwrap_err();
+        assert_eq!(error.code, codes::MAP);
+        is_running(&twin, &same);
     }
 
     #[test]

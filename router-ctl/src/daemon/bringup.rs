@@ -5,20 +5,24 @@
 //! before. So a second start adopts what a first one left standing, and what
 //! the first one made stays in the journal as ours.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use tracing::info;
 
-use super::{fail, host::Host};
+use super::{
+    fail,
+    host::Host,
+    installed::{Occupant, in_main},
+};
 use crate::{
     codes,
     config::{Config, Network, StaticRoute, Trunk, XdpMode},
     error::{Error, Kind},
     journal::{Effect, Entry},
     netlink::{
-        self, PROTOCOL,
-        types::{Leg, Link, Route, RouteChange, RouteSpec, TABLE_MAIN, Tables, Vlan},
+        PROTOCOL,
+        types::{Leg, Link, Route, RouteChange, RouteSpec, Tables, Vlan},
     },
     reconcile,
     sys::{self, Offload},
@@ -183,13 +187,16 @@ async fn prepare_gateways(
     for gateway in &network.gateways {
         let there = tables
             .addresses_of(link.ifindex)
-            .any(|address| address.address == *gateway);
-        if !there {
-            host.perform(Effect::Address {
-                interface: network.interface.clone(),
-                address: *gateway,
-            })
-            .await?;
+            .find(|address| address.address == *gateway);
+        let effect = Effect::Address {
+            interface: network.interface.clone(),
+            address: *gateway,
+        };
+        match there {
+            None => host.perform(effect).await?,
+            // The kernel looks for the other host once, when it is given.
+            Some(address) if address.duplicate => host.give_anew(effect).await?,
+            Some(_) => {}
         }
     }
     Ok(())
@@ -313,7 +320,7 @@ async fn prepare_routes(config: &Config, tables: &Tables, host: &mut Host) -> Re
     for route in &config.routes {
         let spec = route_spec(config, route, tables)?;
         let place = places.get(&(spec.dst, spec.metric)).copied();
-        match ours(&spec, place)? {
+        match ours(place)? {
             None => missing.push((RouteChange::Add, spec)),
             Some(ours) if leads_as(ours, &spec) => there.push(spec),
             Some(_) => missing.push((RouteChange::Replace, spec)),
@@ -326,17 +333,6 @@ async fn prepare_routes(config: &Config, tables: &Tables, host: &mut Host) -> Re
     host.install_routes(&missing).await
 }
 
-/// The main table's routes by the places that static routes may take.
-fn in_main(tables: &Tables) -> HashMap<(IpNet, u32), &Route> {
-    let plain =
-        |route: &&Route| route.table == TABLE_MAIN && route.tos == 0 && route.from.is_none();
-    let mut places = HashMap::new();
-    for route in tables.routes.iter().filter(plain) {
-        places.entry((route.dst, route.metric)).or_insert(route);
-    }
-    places
-}
-
 /// The route of ours that is where `spec` would be.
 ///
 /// # Errors
@@ -345,24 +341,76 @@ pub(super) fn ours_in_place<'t>(
     spec: &RouteSpec,
     tables: &'t Tables,
 ) -> Result<Option<&'t Route>, Error> {
-    ours(spec, in_main(tables).get(&(spec.dst, spec.metric)).copied())
+    ours(in_main(tables).get(&(spec.dst, spec.metric)).copied())
 }
 
 /// The route in the place of `spec`, if it is ours.
-fn ours<'t>(spec: &RouteSpec, in_place: Option<&'t Route>) -> Result<Option<&'t Route>, Error> {
+fn ours(in_place: Option<&Route>) -> Result<Option<&Route>, Error> {
     match in_place {
-        Some(other) if other.protocol != PROTOCOL => Err(Error::new(
-            Kind::Failed,
-            codes::ROUTE_EXISTS,
-            format!(
-                "there is a route to {} with metric {} already",
-                spec.dst, spec.metric
-            ),
-        )
-        .cause(format!("proto {}", netlink::protocol_name(other.protocol)))
-        .help("give this one another metric, or remove that one with `ip route del`")),
+        Some(other) if other.protocol != PROTOCOL => Err(occupied(other)),
         ours => Ok(ours),
     }
+}
+
+fn occupied(other: &Route) -> Error {
+    let occupant = Occupant::of(other);
+    Error::new(
+        Kind::Failed,
+        codes::ROUTE_EXISTS,
+        format!(
+            "somebody else's route to {} is in the place: {occupant}",
+            other.dst
+        ),
+    )
+    .help(format!(
+        "remove that one with `{}`, or give this one another metric",
+        occupant.removal()
+    ))
+}
+
+/// That nobody else's route is where one of the configuration would be.
+///
+/// # Errors
+/// Which one is.
+pub(super) fn find_room(config: &Config, tables: &Tables) -> Result<(), Error> {
+    let places = in_main(tables);
+    for route in &config.routes {
+        let metric = route.metric.unwrap_or(StaticRoute::DEFAULT_METRIC);
+        match places.get(&(route.to.trunc(), metric)) {
+            Some(other) if other.protocol != PROTOCOL => return Err(occupied(other)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// That IPv6 gateways can be given to the sub-interfaces that are there.
+///
+/// # Errors
+/// Which one has IPv6 switched off.
+pub(super) fn find_ipv6(config: &Config, host: &Host) -> Result<(), Error> {
+    for network in &config.networks {
+        let has_v6 = network.gateways.iter().any(|net| net.addr().is_ipv6());
+        if has_v6 && host.has_no_ipv6(&network.interface) {
+            return Err(no_ipv6(&network.interface));
+        }
+    }
+    Ok(())
+}
+
+/// What the kernel calls `Permission denied`.
+pub(super) fn no_ipv6(interface: &str) -> Error {
+    Error::new(
+        Kind::Failed,
+        codes::INTERFACE_REFUSED,
+        format!("IPv6 is switched off on {interface}: disable_ipv6 is 1"),
+    )
+    .help(ipv6_on(interface))
+}
+
+/// What switches IPv6 on.
+pub(super) fn ipv6_on(interface: &str) -> String {
+    format!("sysctl -w net/ipv6/conf/{interface}/disable_ipv6=0")
 }
 
 /// Whether a route of ours leads where `spec` does.

@@ -34,7 +34,7 @@ use crate::{
     config::{Config, Loaded, Trunk, XdpMode, diff},
     error::{Error, Kind},
     instance::router_ctl,
-    netlink::types::{RouteSpec, Tables},
+    netlink::types::{Leg, RouteSpec, Tables},
 };
 
 /// Until what could not be taken back is tried again.
@@ -220,6 +220,16 @@ impl Engine {
         let tables = self.host.devices().await?;
         let objections = fitness::objections(config, &tables, &going, self.keeper.stand_in);
         new.refuse(objections)?;
+        bringup::find_ipv6(config, &self.host)?;
+        if !config.routes.is_empty() {
+            let mut tables = self.host.tables().await?;
+            // What leads there goes along.
+            tables.routes.retain(|route| {
+                let goes = |leg: &Leg| leg.device.is_some_and(|device| going.contains(&device));
+                !route.legs.iter().any(goes)
+            });
+            bringup::find_room(config, &tables)?;
+        }
         let is_new = |trunk: &&Trunk| {
             let before = old
                 .trunks

@@ -14,7 +14,12 @@ pub(super) fn refused(
     message: impl Into<String>,
     error: &netlink::Error,
 ) -> Error {
-    let kind = kind_of(error.errno());
+    // Who may not gets EPERM. EACCES is the kernel's word for a device without
+    // IPv6 (and for a broadcast address as a next hop): root gets it, too.
+    let kind = match error.errno() {
+        Some(libc::EPERM) => Kind::NotPermitted,
+        _ => Kind::Failed,
+    };
     with_root(Error::new(kind, code, message).cause(error))
 }
 
@@ -121,6 +126,23 @@ fn with_root(error: Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The kernel says EACCES of a device without IPv6: "run it with sudo" was the
+    /// advice, to root.
+    #[test]
+    fn only_a_missing_privilege_is_mended_by_root() {
+        let refusal = |errno| {
+            let errno = io::Error::from_raw_os_error(errno);
+            let error = netlink::Error::Refused { errno, words: None };
+            refused(codes::INTERFACE_REFUSED, "no", &error)
+        };
+        let denied = refusal(libc::EPERM);
+        assert_eq!(denied.kind, Kind::NotPermitted);
+        assert!(denied.help.unwrap().contains("sudo"));
+        let without_v6 = refusal(libc::EACCES);
+        assert_eq!(without_v6.kind, Kind::Failed);
+        assert_eq!(without_v6.help, None);
+    }
 
     #[test]
     fn a_journal_that_cannot_be_used_says_what_mends_it() {

@@ -286,13 +286,16 @@ impl<S: Source> Follower<S> {
                     self.overruns.len(),
                     LOOPING_PERIOD.as_secs()
                 ),
-                help: Some("see what changes them: ip monitor".into()),
+                help: "see what changes them: ip monitor".into(),
             });
         }
         if let Some(failure) = &self.failure {
             problems.push(Problem {
                 message: format!("the kernel's tables cannot be read: {failure}"),
-                help: None,
+                help:
+                    "it is tried again by itself: mend what it names; `ip route` shows whether the \
+                       kernel answers"
+                        .into(),
             });
         }
         problems

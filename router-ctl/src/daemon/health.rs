@@ -2,7 +2,7 @@
 
 use router_common::wire::IfIndex;
 
-use super::view::Known;
+use super::{bringup::ipv6_on, installed::Why, view::Known};
 use crate::{
     api::model::{Problem, State},
     config::{Config, Network, StaticRoute, Trunk, XdpMode},
@@ -24,32 +24,46 @@ pub(super) struct Health {
 /// Judges what is known.
 pub(super) fn judge(config: &Config, known: &Known) -> Health {
     let mut problems = Vec::new();
+    let mend = Mend::of(config, known);
     let index = Index::of(&known.kernel.tables);
     for (at, trunk) in config.trunks.iter().enumerate() {
-        judge_trunk(at, trunk, known, &index, &mut problems);
+        judge_trunk(at, trunk, known, &index, &mend, &mut problems);
     }
     let mut waiting = false;
+    let disabled = |device: &IfIndex| {
+        let interfaces = &known.kernel.forwarding.interfaces;
+        interfaces
+            .get(device)
+            .is_some_and(|interface| interface.v6_disabled)
+    };
     for (network, place) in config.networks.iter().zip(&known.plan.networks) {
         match place {
-            Ok(device) => waiting |= judge_network(network, *device, &index, &mut problems),
+            Ok(device) => {
+                let no_v6 = disabled(device);
+                waiting |= judge_network(network, *device, no_v6, &index, &mend, &mut problems);
+            }
             // Said of the trunk.
             Err(Absence::TrunkMissing | Absence::Changing) => {}
-            Err(absence) => problems.push(absent(network, absence)),
+            Err(absence) => problems.push(absent(network, absence, &mend)),
         }
     }
     judge_forwarding(config, known, &mut problems);
-    for &at in &known.missing_routes {
-        if let Some(route) = config.routes.get(at) {
-            problems.push(problem(
-                format!("the route to {} is not installed", route.to),
-                Some(route_command(&known.instance, route)),
-            ));
-        }
-    }
+    let faults = known.route_faults.iter();
+    problems.extend(faults.filter_map(|fault| {
+        let route = config.routes.get(fault.at)?;
+        Some(route_problem(route, &fault.why, &mend))
+    }));
     problems.extend(known.pin_failure.clone());
     problems.extend(known.journal_failure.clone());
     if let Some(failure) = &known.map_failure {
-        problems.push(problem(failure.clone(), None));
+        problems.push(problem(
+            failure.clone(),
+            format!(
+                "it is written again every second; where that does not help, end the daemon and \
+                 start it anew: `{} run`",
+                mend.router_ctl
+            ),
+        ));
     }
     problems.extend(known.losses.iter().cloned());
     problems.extend(known.troubles.iter().cloned());
@@ -61,8 +75,45 @@ pub(super) fn judge(config: &Config, known: &Known) -> Health {
     Health { state, problems }
 }
 
-fn problem(message: String, help: Option<String>) -> Problem {
+fn problem(message: String, help: String) -> Problem {
     Problem { message, help }
+}
+
+/// What puts this router right.
+struct Mend {
+    /// How commands about it begin.
+    router_ctl: String,
+    /// `config apply` works: there is a file.
+    has_file: bool,
+}
+
+impl Mend {
+    fn of(config: &Config, known: &Known) -> Self {
+        Self {
+            router_ctl: router_ctl(&known.instance),
+            has_file: config.source.is_some(),
+        }
+    }
+
+    /// One command for all that the configuration says and the kernel has not
+    /// any more; without a file, the one for this alone.
+    fn apply_or(&self, by_hand: impl FnOnce() -> String) -> String {
+        if self.has_file {
+            format!("{} config apply", self.router_ctl)
+        } else {
+            by_hand()
+        }
+    }
+
+    /// What is to be done once something else is.
+    fn then(&self, by_hand: impl FnOnce() -> String) -> String {
+        format!("then `{}`", self.apply_or(by_hand))
+    }
+
+    /// What a daemon without a file has in place of `config apply`.
+    fn restart(&self) -> String {
+        format!("{} run", self.router_ctl)
+    }
 }
 
 fn judge_trunk(
@@ -70,6 +121,7 @@ fn judge_trunk(
     trunk: &Trunk,
     known: &Known,
     index: &Index<'_>,
+    mend: &Mend,
     problems: &mut Vec<Problem>,
 ) {
     let name = &trunk.interface;
@@ -77,14 +129,14 @@ fn judge_trunk(
         // Not a restart: a daemon does not start without its trunks.
         problems.push(problem(
             format!("trunk {name} is missing"),
-            Some(format!(
-                "once there is a {name} again, XDP is attached to it by itself; without it for good, take it out of the configuration and `{} config apply`",
-                router_ctl(&known.instance)
-            )),
+            format!(
+                "once there is a {name} again, XDP is attached to it by itself; without it for good, take it out of the configuration and `{}`",
+                mend.apply_or(|| mend.restart())
+            ),
         ));
         return;
     };
-    judge_link("trunk", link, problems);
+    judge_link("trunk", link, index, problems);
     if trunk.xdp == XdpMode::Off {
         return;
     }
@@ -94,24 +146,24 @@ fn judge_trunk(
             let why = why.map_or_else(|| "not yet".to_owned(), Clone::clone);
             problems.push(problem(
                 format!("trunk {name} was made anew, and XDP is not attached to it: {why}"),
-                Some("mend what it names: it is tried again every second".into()),
+                "mend what it names: it is tried again every second".into(),
             ));
         }
         Some(attachment) if link.xdp.map(|xdp| xdp.prog_id) == Some(attachment.prog_id) => {}
         // Bring-up is not that far.
         None if !known.ready => {}
         _ => problems.push(match link.xdp {
-            Some(xdp) => displaced(&known.instance, name, xdp.prog_id),
+            Some(xdp) => displaced(name, xdp.prog_id, mend),
             None => problem(
                 format!("the XDP program is not attached to {name} any more"),
-                Some(format!("{} config apply", router_ctl(&known.instance))),
+                mend.apply_or(|| mend.restart()),
             ),
         }),
     }
     if known.rx_vlan.get(at).copied().flatten() == Some(true) {
         problems.push(problem(
             format!("{name} takes VLAN tags off: XDP does not see them"),
-            Some(format!("ethtool -K {name} rxvlan off")),
+            format!("ethtool -K {name} rxvlan off"),
         ));
     }
     if let Some(peer) = deaf_peer(link, index)
@@ -121,15 +173,15 @@ fn judge_trunk(
             format!(
                 "{peer}, the other end of {name}, has no XDP program: what XDP sends there is lost"
             ),
-            Some(format!(
+            format!(
                 "attach a program to {peer} (one that passes everything will do), or set `xdp = \"generic\"` for {name}"
-            )),
+            ),
         ));
     }
     if !link.promiscuous {
         problems.push(problem(
             format!("{name} is not promiscuous: it may not see frames for its networks' MACs"),
-            Some(format!("ip link set {name} promisc on")),
+            format!("ip link set {name} promisc on"),
         ));
     }
 }
@@ -143,27 +195,35 @@ fn deaf_peer<'t>(link: &Link, index: &Index<'t>) -> Option<&'t str> {
 }
 
 /// `config apply` detaches nothing that is not ours.
-fn displaced(instance: &str, name: &str, program: u32) -> Problem {
+fn displaced(name: &str, program: u32, mend: &Mend) -> Problem {
     problem(
         format!("another XDP program is attached to {name} in place of ours: id {program}"),
-        Some(format!(
+        format!(
             "see whose it is with `bpftool prog show id {program}`; detach it with `ip link set \
              {name} xdp off`, or with `bpftool link detach` where `bpftool link show` has a link of \
-             it; then `{} config apply`",
-            router_ctl(instance)
-        )),
+             it; {}",
+            mend.then(|| mend.restart())
+        ),
     )
 }
 
-fn judge_link(what: &str, link: &Link, problems: &mut Vec<Problem>) {
+fn judge_link(what: &str, link: &Link, index: &Index<'_>, problems: &mut Vec<Problem>) {
     let name = &link.name;
     if !link.up {
         problems.push(problem(
             format!("{what} {name} is down"),
-            Some(format!("ip link set {name} up")),
+            format!("ip link set {name} up"),
         ));
     } else if !link.carrier {
-        problems.push(problem(format!("{what} {name} has no carrier"), None));
+        let other = link.parent.and_then(|parent| index.link_of(parent));
+        let help = match other {
+            Some(other) if !other.up => format!("ip link set {} up", other.name),
+            _ => format!(
+                "plug it in, or bring up what is at its other end: `ethtool {name}` says what the \
+                 driver sees"
+            ),
+        };
+        problems.push(problem(format!("{what} {name} has no carrier"), help));
     }
 }
 
@@ -171,7 +231,9 @@ fn judge_link(what: &str, link: &Link, problems: &mut Vec<Problem>) {
 fn judge_network(
     network: &Network,
     device: IfIndex,
+    no_v6: bool,
     index: &Index<'_>,
+    mend: &Mend,
     problems: &mut Vec<Problem>,
 ) -> bool {
     if !network.vlan.is_untagged()
@@ -182,25 +244,50 @@ fn judge_network(
             .is_some_and(|trunk| trunk.up && trunk.carrier);
         // Without the trunk it has no carrier of its own.
         if !link.up || trunk_up {
-            judge_link("sub-interface", link, problems);
+            judge_link("sub-interface", link, index, problems);
         }
+    }
+    let has_v6 = network.gateways.iter().any(|net| net.addr().is_ipv6());
+    if no_v6 && has_v6 {
+        problems.push(problem(
+            format!(
+                "IPv6 of {} is switched off: disable_ipv6 of {} is 1",
+                network.name, network.interface
+            ),
+            format!(
+                "`{}`, {}",
+                ipv6_on(&network.interface),
+                mend.then(|| address_commands(network))
+            ),
+        ));
     }
     let mut waiting = false;
     for gateway in &network.gateways {
+        if no_v6 && gateway.addr().is_ipv6() {
+            // It went with IPv6, and comes with it.
+            continue;
+        }
         let address = index
             .addresses_of(device)
             .find(|address| address.address == *gateway);
+        let add = || format!("ip addr add {gateway} dev {}", network.interface);
         match address {
             None => problems.push(problem(
                 format!("{} has lost its gateway address {gateway}", network.name),
-                Some(format!("ip addr add {gateway} dev {}", network.interface)),
+                mend.apply_or(add),
             )),
             Some(address) if address.duplicate => problems.push(problem(
                 format!(
                     "another host of {} has the gateway address {gateway}",
                     network.name
                 ),
-                None,
+                format!(
+                    "give that host another one, {}: the kernel looks once, when an address is given",
+                    mend.then(|| {
+                        let del = format!("ip addr del {gateway} dev {}", network.interface);
+                        format!("{del} && {}", add())
+                    })
+                ),
             )),
             Some(address) => waiting |= address.tentative,
         }
@@ -208,25 +295,43 @@ fn judge_network(
     waiting
 }
 
-fn absent(network: &Network, absence: &Absence) -> Problem {
+fn address_commands(network: &Network) -> String {
+    let v6 = network.gateways.iter().filter(|net| net.addr().is_ipv6());
+    let add = |gateway| format!("ip addr add {gateway} dev {}", network.interface);
+    v6.map(add).collect::<Vec<_>>().join(" && ")
+}
+
+fn absent(network: &Network, absence: &Absence, mend: &Mend) -> Problem {
     let Network {
         name, interface, ..
     } = network;
-    match absence {
-        Absence::Missing => {
-            let mut help = format!(
-                "ip link add link {} name {interface} type vlan id {} && ip link set {interface} up",
-                network.trunk, network.vlan
-            );
-            for gateway in &network.gateways {
-                help.push_str(&format!(" && ip addr add {gateway} dev {interface}"));
-            }
-            problem(
-                format!("the sub-interface {interface} of {name} is missing"),
-                Some(help),
-            )
+    let by_hand = || {
+        let mut help = format!(
+            "ip link add link {} name {interface} type vlan id {} && ip link set {interface} up",
+            network.trunk, network.vlan
+        );
+        for gateway in &network.gateways {
+            help.push_str(&format!(" && ip addr add {gateway} dev {interface}"));
         }
-        why => problem(format!("XDP does not forward for {name}: {why}"), None),
+        help
+    };
+    let not_forwarded = format!("XDP does not forward for {name}: {absence}");
+    match absence {
+        Absence::Missing => problem(
+            format!("the sub-interface {interface} of {name} is missing"),
+            mend.apply_or(by_hand),
+        ),
+        Absence::Port { device, .. } => {
+            problem(not_forwarded, format!("ip link set {device} nomaster"))
+        }
+        Absence::NotThis(_) | Absence::TrunkMissing | Absence::Changing => problem(
+            not_forwarded,
+            format!(
+                "see what it is with `ip -d link show {interface}`; if nobody needs it, `ip link \
+                 del {interface}`, {}",
+                mend.then(by_hand)
+            ),
+        ),
     }
 }
 
@@ -244,7 +349,7 @@ fn judge_forwarding(config: &Config, known: &Known, problems: &mut Vec<Problem>)
     if v4_off && placed().next().is_some() {
         problems.push(problem(
             "the kernel does not forward IPv4".into(),
-            Some("sysctl -w net.ipv4.ip_forward=1".into()),
+            "sysctl -w net.ipv4.ip_forward=1".into(),
         ));
     }
     let mut v6_off = false;
@@ -252,10 +357,7 @@ fn judge_forwarding(config: &Config, known: &Known, problems: &mut Vec<Problem>)
         if !interface.v4 && !v4_off {
             problems.push(problem(
                 format!("the kernel does not forward IPv4 of {}", network.name),
-                Some(format!(
-                    "sysctl -w net/ipv4/conf/{}/forwarding=1",
-                    network.interface
-                )),
+                format!("sysctl -w net/ipv4/conf/{}/forwarding=1", network.interface),
             ));
         }
         let has_v6 = network
@@ -267,22 +369,44 @@ fn judge_forwarding(config: &Config, known: &Known, problems: &mut Vec<Problem>)
     if v6_off {
         problems.push(problem(
             "the kernel does not forward IPv6".into(),
-            Some("sysctl -w net.ipv6.conf.all.forwarding=1".into()),
+            "sysctl -w net.ipv6.conf.all.forwarding=1".into(),
         ));
     } else if known.kernel.tables.rules_v6.suppressing {
         problems.push(problem(
             "an IPv6 rule suppresses routes, which XDP cannot: the kernel alone forwards IPv6"
                 .into(),
-            Some(
-                "do without it (suppress_prefixlength or suppress_ifgroup in `ip -6 rule`): XDP goes on once it has gone"
-                    .into(),
-            ),
+            "do without it (suppress_prefixlength or suppress_ifgroup in `ip -6 rule`): XDP goes on once it has gone"
+                .into(),
         ));
     }
 }
 
-fn route_command(instance: &str, route: &StaticRoute) -> String {
-    let mut command = format!("{} routes add {}", router_ctl(instance), route.to);
+fn route_problem(route: &StaticRoute, why: &Why, mend: &Mend) -> Problem {
+    let add = || route_command(&mend.router_ctl, "add", route);
+    match why {
+        Why::Missing => problem(
+            format!("the route to {} is not installed", route.to),
+            mend.apply_or(add),
+        ),
+        Why::LeadsElsewhere(there) => problem(
+            format!(
+                "the route to {} leads elsewhere than configured: {there}",
+                route.to
+            ),
+            mend.apply_or(|| route_command(&mend.router_ctl, "replace", route)),
+        ),
+        Why::Occupied(occupant) => problem(
+            format!(
+                "somebody else's route is in the place of the one to {}: {occupant}",
+                route.to
+            ),
+            format!("`{}`, {}", occupant.removal(), mend.then(add)),
+        ),
+    }
+}
+
+fn route_command(router_ctl: &str, verb: &str, route: &StaticRoute) -> String {
+    let mut command = format!("{router_ctl} routes {verb} {}", route.to);
     if let Some(via) = route.via {
         command.push_str(&format!(" via {via}"));
     }

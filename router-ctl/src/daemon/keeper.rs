@@ -9,14 +9,11 @@ use std::{collections::BTreeSet, sync::Arc};
 use router_common::wire::{IfIndex, TrunkSlot};
 use tracing::{debug, warn};
 
-use super::view::Known;
+use super::{installed, view::Known};
 use crate::{
-    config::{Config, StaticRoute},
+    config::Config,
     dataplane::{Attachment, Dataplane},
-    netlink::{
-        PROTOCOL,
-        types::{Link, TABLE_MAIN, Tables},
-    },
+    netlink::types::Link,
     reconcile::{self, Contents, Kernel, Numbering, Operation, Wanted, diff},
 };
 
@@ -41,7 +38,7 @@ impl Keeper {
         dataplane: Option<&mut dyn Dataplane>,
     ) -> Known {
         let mut known = Known {
-            missing_routes: missing_routes(&config, &kernel.tables),
+            route_faults: installed::faults(&config, &kernel.tables),
             config,
             numbering,
             ..Known::default()
@@ -144,23 +141,4 @@ pub(super) fn is_in_place(attachment: Option<&Attachment>, link: Option<&Link>) 
         let program = link.xdp.map(|xdp| xdp.prog_id);
         attachment.ifindex == link.ifindex && program == Some(attachment.prog_id)
     })
-}
-
-/// Places of the static routes that are not in the main table.
-fn missing_routes(config: &Config, tables: &Tables) -> Vec<usize> {
-    let ours: BTreeSet<_> = tables
-        .routes
-        .iter()
-        .filter(|route| route.table == TABLE_MAIN && route.protocol == PROTOCOL)
-        .map(|route| (route.dst, route.metric))
-        .collect();
-    let key = |wanted: &StaticRoute| {
-        let metric = wanted.metric.unwrap_or(StaticRoute::DEFAULT_METRIC);
-        (wanted.to.trunc(), metric)
-    };
-    let routes = config.routes.iter().enumerate();
-    routes
-        .filter(|(_, route)| !ours.contains(&key(route)))
-        .map(|(at, _)| at)
-        .collect()
 }

@@ -44,10 +44,10 @@ impl Losses {
         let names = names.into_iter().collect::<Vec<_>>().join(", ");
         Some(Problem {
             message: format!("frames that XDP redirects to another trunk are lost: {names}"),
-            help: Some(format!(
+            help: format!(
                 "`{} stats --watch` counts them; EOPNOTSUPP: that trunk's driver sends nothing for XDP, set `xdp = \"generic\"` for all trunks; ENETDOWN: `ip link set TRUNK up`",
                 router_ctl(instance)
-            )),
+            ),
         })
     }
 }

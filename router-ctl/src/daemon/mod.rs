@@ -31,6 +31,7 @@ mod foreign;
 mod handle;
 mod health;
 mod host;
+mod installed;
 mod keeper;
 mod log;
 mod losses;

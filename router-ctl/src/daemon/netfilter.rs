@@ -54,10 +54,10 @@ fn warning(chain: &DroppingChain) -> Problem {
             "netfilter drops what it forwards unless a rule accepts it (policy of chain {family} \
              {table} {name}), and what XDP forwards goes around it"
         ),
-        help: Some(format!(
+        help: format!(
             "nft list chain {family} {table} {name}; accept there what goes between the networks, \
              or, to have it filtered, set `xdp = \"off\"` for the trunk"
-        )),
+        ),
     }
 }
 

@@ -175,7 +175,7 @@ mod tests {
                 .iter()
                 .map(|message| Problem {
                     message: (*message).to_owned(),
-                    help: None,
+                    help: "mend it".to_owned(),
                 })
                 .collect(),
             trunks: Vec::new(),

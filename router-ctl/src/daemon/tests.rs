@@ -7,8 +7,9 @@ use router_common::{
 };
 
 use super::{
-    bringup::{ours_in_place, route_spec},
+    bringup::{find_room, ours_in_place, route_spec},
     handle::needs_device,
+    installed::{Occupant, RouteFault, Why},
     keeper::is_in_place,
     view::{self, Known},
     xdp::{journal_problem, pin_problem},
@@ -37,7 +38,7 @@ const PROG: u32 = 42;
 
 fn config() -> Config {
     Config {
-        source: None,
+        source: Some("/etc/router-ctl/router.toml".into()),
         trunks: vec![Trunk {
             interface: "eth0".into(),
             xdp: XdpMode::Native,
@@ -133,7 +134,7 @@ pub(super) fn known() -> Known {
 }
 
 /// State, and message and help of every problem, after one change.
-fn judged(change: impl FnOnce(&mut Known)) -> (State, Vec<(String, Option<String>)>) {
+fn judged(change: impl FnOnce(&mut Known)) -> (State, Vec<(String, String)>) {
     let mut known = known();
     change(&mut known);
     let health = known.health();
@@ -157,20 +158,41 @@ fn before_it_is_ready_it_is_starting() {
     assert_eq!(waiting, (State::Starting, vec![]));
 }
 
+const fn fault(why: Why) -> RouteFault {
+    RouteFault { at: 0, why }
+}
+
+/// In the place of the configured route.
+fn blackhole() -> Route {
+    Route {
+        table: TABLE_MAIN,
+        kind: RouteKind::Blackhole,
+        dst: "10.9.0.0/16".parse().unwrap(),
+        from: None,
+        tos: 0,
+        protocol: 4,
+        metric: 50,
+        legs: Vec::new(),
+        source: None,
+        mtu: None,
+        nexthop_object: None,
+    }
+}
+
 /// A change, what is said of it, and what mends it.
-type Case = (fn(&mut Known), &'static str, Option<&'static str>);
+type Case = (fn(&mut Known), &'static str, &'static str);
 
 const fn cases() -> &'static [Case] {
     &[
         (
             |k| k.kernel.tables.links[1].up = false,
             "sub-interface eth0.100 is down",
-            Some("ip link set eth0.100 up"),
+            "ip link set eth0.100 up",
         ),
         (
             |k| k.kernel.tables.links[0].up = false,
             "trunk eth0 is down",
-            Some("ip link set eth0 up"),
+            "ip link set eth0 up",
         ),
         (
             |k| {
@@ -178,22 +200,34 @@ const fn cases() -> &'static [Case] {
                 k.kernel.tables.links[1].carrier = false;
             },
             "trunk eth0 has no carrier",
-            None,
+            "plug it in, or bring up what is at its other end: `ethtool eth0` says what the driver sees",
+        ),
+        (
+            |k| {
+                k.kernel.tables.links[0].carrier = false;
+                k.kernel.tables.links[0].parent = Some(PEER);
+                k.kernel.tables.links.push(Link {
+                    up: false,
+                    ..link(PEER, "far")
+                });
+            },
+            "trunk eth0 has no carrier",
+            "ip link set far up",
         ),
         (
             |k| k.kernel.tables.links[0].promiscuous = false,
             "eth0 is not promiscuous: it may not see frames for its networks' MACs",
-            Some("ip link set eth0 promisc on"),
+            "ip link set eth0 promisc on",
         ),
         (
             |k| k.rx_vlan = vec![Some(true)],
             "eth0 takes VLAN tags off: XDP does not see them",
-            Some("ethtool -K eth0 rxvlan off"),
+            "ethtool -K eth0 rxvlan off",
         ),
         (
             |k| k.kernel.tables.links[0].xdp = None,
             "the XDP program is not attached to eth0 any more",
-            Some("router-ctl config apply"),
+            "router-ctl config apply",
         ),
         (
             |k| {
@@ -203,14 +237,12 @@ const fn cases() -> &'static [Case] {
                 });
             },
             "another XDP program is attached to eth0 in place of ours: id 4711",
-            Some(
-                "see whose it is with `bpftool prog show id 4711`; detach it with `ip link set eth0 xdp off`, or with `bpftool link detach` where `bpftool link show` has a link of it; then `router-ctl config apply`",
-            ),
+            "see whose it is with `bpftool prog show id 4711`; detach it with `ip link set eth0 xdp off`, or with `bpftool link detach` where `bpftool link show` has a link of it; then `router-ctl config apply`",
         ),
         (
             |k| k.attachments = vec![Some(attachment(IfIndex::new(99), false))],
             "trunk eth0 was made anew, and XDP is not attached to it: not yet",
-            Some("mend what it names: it is tried again every second"),
+            "mend what it names: it is tried again every second",
         ),
         (
             |k| {
@@ -218,35 +250,52 @@ const fn cases() -> &'static [Case] {
                 k.attach_failures = [("eth0".to_owned(), "another program".to_owned())].into();
             },
             "trunk eth0 was made anew, and XDP is not attached to it: another program",
-            Some("mend what it names: it is tried again every second"),
+            "mend what it names: it is tried again every second",
         ),
         (
             |k| k.plan.networks = vec![Err(Absence::Missing)],
             "the sub-interface eth0.100 of lan is missing",
-            Some(
-                "ip link add link eth0 name eth0.100 type vlan id 100 && ip link set eth0.100 up \
-                 && ip addr add 10.0.0.1/24 dev eth0.100 && ip addr add fd00::1/64 dev eth0.100",
-            ),
+            "router-ctl config apply",
         ),
         (
-            |k| k.plan.networks = vec![Err(Absence::NotThis("it is a port of br0".into()))],
-            "XDP does not forward for lan: it is a port of br0",
-            None,
+            |k| k.plan.networks = vec![Err(Absence::NotThis("eth0.100 has VLAN 7".into()))],
+            "XDP does not forward for lan: eth0.100 has VLAN 7",
+            "see what it is with `ip -d link show eth0.100`; if nobody needs it, `ip link del eth0.100`, then `router-ctl config apply`",
+        ),
+        (
+            |k| {
+                k.plan.networks = vec![Err(Absence::Port {
+                    device: "trunk1".into(),
+                    master: "br0".into(),
+                })];
+            },
+            "XDP does not forward for lan: trunk1 is a port of br0",
+            "ip link set trunk1 nomaster",
         ),
         (
             |k| k.kernel.tables.addresses[0].ifindex = TRUNK,
             "lan has lost its gateway address 10.0.0.1/24",
-            Some("ip addr add 10.0.0.1/24 dev eth0.100"),
+            "router-ctl config apply",
         ),
         (
             |k| k.kernel.tables.addresses[1].duplicate = true,
             "another host of lan has the gateway address fd00::1/64",
-            None,
+            "give that host another one, then `router-ctl config apply`: the kernel looks once, when an address is given",
+        ),
+        (
+            |k| {
+                // They go with it.
+                k.kernel.tables.addresses.truncate(1);
+                let interfaces = &mut k.kernel.forwarding.interfaces;
+                interfaces.get_mut(&LAN).unwrap().v6_disabled = true;
+            },
+            "IPv6 of lan is switched off: disable_ipv6 of eth0.100 is 1",
+            "`sysctl -w net/ipv6/conf/eth0.100/disable_ipv6=0`, then `router-ctl config apply`",
         ),
         (
             |k| k.kernel.forwarding.interfaces.get_mut(&LAN).unwrap().v4 = false,
             "the kernel does not forward IPv4 of lan",
-            Some("sysctl -w net/ipv4/conf/eth0.100/forwarding=1"),
+            "sysctl -w net/ipv4/conf/eth0.100/forwarding=1",
         ),
         (
             |k| {
@@ -254,7 +303,7 @@ const fn cases() -> &'static [Case] {
                 k.kernel.forwarding.interfaces.get_mut(&LAN).unwrap().v4 = false;
             },
             "the kernel does not forward IPv4",
-            Some("sysctl -w net.ipv4.ip_forward=1"),
+            "sysctl -w net.ipv4.ip_forward=1",
         ),
         (
             |k| {
@@ -266,37 +315,46 @@ const fn cases() -> &'static [Case] {
                 });
             },
             "far, the other end of eth0, has no XDP program: what XDP sends there is lost",
-            Some(
-                "attach a program to far (one that passes everything will do), or set \
+            "attach a program to far (one that passes everything will do), or set \
                  `xdp = \"generic\"` for eth0",
-            ),
         ),
         (
             |k| {
                 k.troubles = vec![crate::api::model::Problem {
                     message: "the kernel's tables cannot be read: no".into(),
-                    help: None,
+                    help: "ask it".into(),
                 }];
             },
             "the kernel's tables cannot be read: no",
-            None,
+            "ask it",
         ),
         (
             |k| k.kernel.forwarding.v6 = false,
             "the kernel does not forward IPv6",
-            Some("sysctl -w net.ipv6.conf.all.forwarding=1"),
+            "sysctl -w net.ipv6.conf.all.forwarding=1",
         ),
         (
             |k| k.kernel.tables.rules_v6.suppressing = true,
             "an IPv6 rule suppresses routes, which XDP cannot: the kernel alone forwards IPv6",
-            Some(
-                "do without it (suppress_prefixlength or suppress_ifgroup in `ip -6 rule`): XDP goes on once it has gone",
-            ),
+            "do without it (suppress_prefixlength or suppress_ifgroup in `ip -6 rule`): XDP goes on once it has gone",
         ),
         (
-            |k| k.missing_routes = vec![0],
+            |k| k.route_faults = vec![fault(Why::Missing)],
             "the route to 10.9.0.0/16 is not installed",
-            Some("router-ctl routes add 10.9.0.0/16 via 10.0.0.9"),
+            "router-ctl config apply",
+        ),
+        (
+            |k| {
+                let there = "via 10.0.0.8 dev eth0.100".to_owned();
+                k.route_faults = vec![fault(Why::LeadsElsewhere(there))];
+            },
+            "the route to 10.9.0.0/16 leads elsewhere than configured: via 10.0.0.8 dev eth0.100",
+            "router-ctl config apply",
+        ),
+        (
+            |k| k.route_faults = vec![fault(Why::Occupied(Occupant::of(&blackhole())))],
+            "somebody else's route is in the place of the one to 10.9.0.0/16: blackhole 10.9.0.0/16 proto static metric 50",
+            "`ip route del blackhole 10.9.0.0/16 proto static metric 50`, then `router-ctl config apply`",
         ),
         (
             |k| {
@@ -304,10 +362,21 @@ const fn cases() -> &'static [Case] {
                     path: "/sys/fs/bpf/x".into(),
                     source: std::io::Error::from_raw_os_error(libc::ENOSPC),
                 };
-                k.pin_failure = Some(pin_problem(&k.instance, &full));
+                k.pin_failure = Some(pin_problem(&k.instance, None, &full));
             },
             "XDP would not outlive the daemon: /sys/fs/bpf/x: No space left on device (os error 28)",
-            Some("restart the daemon (`router-ctl run`)"),
+            "restart the daemon (`router-ctl run`)",
+        ),
+        (
+            |k| {
+                let gone = dataplane::Error::Pins {
+                    path: "/b/x".into(),
+                    source: std::io::Error::from_raw_os_error(libc::EPERM),
+                };
+                k.pin_failure = Some(pin_problem(&k.instance, Some("/b".as_ref()), &gone));
+            },
+            "XDP would not outlive the daemon: /b/x: Operation not permitted (os error 1)",
+            "mount -t bpf bpf /b; what belongs there is pinned again by itself",
         ),
         (
             |k| {
@@ -315,12 +384,10 @@ const fn cases() -> &'static [Case] {
                     path: "/sys/fs/bpf/x".into(),
                     why: "is another one".into(),
                 };
-                k.pin_failure = Some(pin_problem(&k.instance, &foreign));
+                k.pin_failure = Some(pin_problem(&k.instance, None, &foreign));
             },
             "XDP would not outlive the daemon: /sys/fs/bpf/x is another one",
-            Some(
-                "if nobody needs it: rm /sys/fs/bpf/x; what belongs there is pinned again by itself (`router-ctl explain RC0406`)",
-            ),
+            "if nobody needs it: rm /sys/fs/bpf/x; what belongs there is pinned again by itself (`router-ctl explain RC0406`)",
         ),
         (
             |k| {
@@ -331,12 +398,12 @@ const fn cases() -> &'static [Case] {
                 k.journal_failure = Some(journal_problem(&k.instance, &full));
             },
             "`router-ctl down` could not put everything back: /var/lib/router-ctl/x.journal: No space left on device (os error 28)",
-            Some("make room there, or make it writable: it is written anew by itself"),
+            "make room there, or make it writable: it is written anew by itself",
         ),
         (
             |k| k.map_failure = Some("map LOCALS: full".into()),
             "map LOCALS: full",
-            None,
+            "it is written again every second; where that does not help, end the daemon and start it anew: `router-ctl run`",
         ),
     ]
 }
@@ -351,7 +418,7 @@ fn no_mending_command_is_about_another_instance() {
             change(known);
         });
         for (_, help) in problems {
-            for command in help.unwrap_or_default().split("router-ctl ").skip(1) {
+            for command in help.split("router-ctl ").skip(1) {
                 // It is about none.
                 if !command.starts_with("explain ") {
                     assert!(
@@ -366,12 +433,48 @@ fn no_mending_command_is_about_another_instance() {
     assert!(named >= 4, "{named}");
 }
 
+/// `config apply` has nothing to apply where the command line is all there is.
+#[test]
+fn without_a_file_what_mends_it_is_said_in_full() {
+    for (change, help) in [
+        (
+            (|k| k.plan.networks = vec![Err(Absence::Missing)]) as fn(&mut Known),
+            "ip link add link eth0 name eth0.100 type vlan id 100 && ip link set eth0.100 up \
+             && ip addr add 10.0.0.1/24 dev eth0.100 && ip addr add fd00::1/64 dev eth0.100",
+        ),
+        (
+            |k| k.kernel.tables.addresses[0].ifindex = TRUNK,
+            "ip addr add 10.0.0.1/24 dev eth0.100",
+        ),
+        (
+            |k| k.route_faults = vec![fault(Why::Missing)],
+            "router-ctl routes add 10.9.0.0/16 via 10.0.0.9",
+        ),
+        (
+            |k| k.route_faults = vec![fault(Why::LeadsElsewhere("dev x".into()))],
+            "router-ctl routes replace 10.9.0.0/16 via 10.0.0.9",
+        ),
+        (|k| k.kernel.tables.links[0].xdp = None, "router-ctl run"),
+    ] {
+        let (_, problems) = judged(|known| {
+            known.config = Config {
+                source: None,
+                ..config()
+            }
+            .into();
+            change(known);
+        });
+        let helps: Vec<&str> = problems.iter().map(|(_, help)| help.as_str()).collect();
+        assert_eq!(helps, [help]);
+    }
+}
+
 #[test]
 fn every_problem_has_its_mending_command() {
     for (change, message, help) in cases() {
         let (state, problems) = judged(change);
         assert_eq!(state, State::Degraded, "{message}");
-        let expected = ((*message).to_owned(), help.map(str::to_owned));
+        let expected = ((*message).to_owned(), (*help).to_owned());
         assert_eq!(problems, [expected]);
     }
 }
@@ -772,4 +875,15 @@ fn only_our_own_routes_are_replaced() {
     let theirs = with(4);
     let refused = ours_in_place(&spec, &theirs).unwrap_err();
     assert!(refused.to_string().contains("proto static"), "{refused}");
+    assert_eq!(
+        refused.help.as_deref(),
+        Some(
+            "remove that one with `ip route del 10.9.0.0/16 proto static metric 50`, or give this \
+             one another metric"
+        )
+    );
+    // `config apply` asks before it does anything.
+    find_room(&config, &with(PROTOCOL)).unwrap();
+    let refused = find_room(&config, &theirs).unwrap_err();
+    assert_eq!(refused.code, crate::codes::ROUTE_EXISTS);
 }

@@ -14,7 +14,10 @@ use router_common::{
     wire::{IfIndex, NetworkId, TrunkSlot},
 };
 
-use super::health::{self, Health};
+use super::{
+    health::{self, Health},
+    installed::RouteFault,
+};
 use crate::{
     api::model::{
         Count, Following, Neighbour, NetworkStatus, PairCount, Problem, RedirectError, Route,
@@ -49,8 +52,8 @@ pub(super) struct Known {
     pub(super) attachments: Vec<Option<Attachment>>,
     /// By trunk: whether the NIC takes VLAN tags off; `None`: it cannot say.
     pub(super) rx_vlan: Vec<Option<bool>>,
-    /// Static routes of the configuration that are not installed.
-    pub(super) missing_routes: Vec<usize>,
+    /// Static routes of the configuration that are not as it wants them.
+    pub(super) route_faults: Vec<RouteFault>,
     /// What went wrong with the maps in the last attempt.
     pub(super) map_failure: Option<String>,
     /// What keeps the daemon from following the kernel.

@@ -2,7 +2,7 @@
 //! anew, and the journal, by which all of it is undone. (The kernel does not announce that a bpf_link was detached either:
 //! the follower looks at the trunks.)
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use router_common::wire::TrunkSlot;
 use tokio::time::Instant;
@@ -18,6 +18,7 @@ use crate::{
     instance::router_ctl,
     journal,
     netlink::types::Link,
+    sys,
 };
 
 /// What looking after found.
@@ -78,7 +79,9 @@ impl Engine {
                 let error = self.host.saved.provide().err()?;
                 Some(Problem {
                     message: error.to_string(),
-                    help: error.help,
+                    help: error.help.unwrap_or_else(|| {
+                        "mend what it names: it is tried again every second".into()
+                    }),
                 })
             });
         let changed = failure != self.care.journal_failure;
@@ -98,7 +101,12 @@ impl Engine {
                 }
                 None
             }
-            Some(Err(error)) => Some(pin_problem(&self.host.instance, &error)),
+            Some(Err(error)) => {
+                let bpffs = &self.aside.bpffs.path;
+                let gone = matches!(sys::is_bpffs(bpffs), Ok(false));
+                let gone = gone.then_some(bpffs.as_path());
+                Some(pin_problem(&self.host.instance, gone, &error))
+            }
         };
         let changed = failure != self.care.pin_failure;
         if changed && let Some(failure) = &failure {
@@ -153,10 +161,19 @@ impl Engine {
     }
 }
 
-/// What is not ours is told and left alone, as at a start.
-pub(super) fn pin_problem(instance: &str, error: &dataplane::Error) -> Problem {
-    let help = match error {
-        dataplane::Error::ForeignPin { path, .. } => format!(
+/// What is not ours is told and left alone, as at a start. `unmounted`: where the
+/// bpffs was.
+pub(super) fn pin_problem(
+    instance: &str,
+    unmounted: Option<&Path>,
+    error: &dataplane::Error,
+) -> Problem {
+    let help = match (unmounted, error) {
+        (Some(bpffs), _) => format!(
+            "mount -t bpf bpf {}; what belongs there is pinned again by itself",
+            bpffs.display()
+        ),
+        (None, dataplane::Error::ForeignPin { path, .. }) => format!(
             "if nobody needs it: rm {}; what belongs there is pinned again by itself (`router-ctl explain {}`)",
             path.display(),
             codes::FOREIGN_PIN
@@ -165,7 +182,7 @@ pub(super) fn pin_problem(instance: &str, error: &dataplane::Error) -> Problem {
     };
     Problem {
         message: format!("XDP would not outlive the daemon: {error}"),
-        help: Some(help),
+        help,
     }
 }
 
@@ -182,6 +199,6 @@ pub(super) fn journal_problem(instance: &str, error: &journal::Error) -> Problem
             "`{} down` could not put everything back: {error}",
             router_ctl(instance)
         ),
-        help: Some(help),
+        help,
     }
 }

@@ -12,7 +12,10 @@
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use ipnet::{IpNet, Ipv4Net};
 use router_common::wire::IfIndex;
@@ -83,6 +86,8 @@ pub struct Mirror {
     rules_v6: Rules,
     neighbours: BTreeMap<(IfIndex, IpAddr), Neighbour>,
     connected: Connected,
+    /// Destinations of which every route of the main table matters.
+    places: BTreeSet<IpNet>,
     /// There are routes that lead to a next-hop object.
     objects: bool,
     due: Due,
@@ -96,6 +101,7 @@ impl Mirror {
         *self = Self {
             rules_v4: tables.rules_v4,
             rules_v6: tables.rules_v6,
+            places: std::mem::take(&mut self.places),
             ..Self::default()
         };
         for link in &tables.links {
@@ -248,16 +254,23 @@ impl Mirror {
         }
     }
 
-    /// Whether a route can matter to the maps: it limits sizes, has several
-    /// legs, delivers here, is one of ours, or leads to what an address of this
-    /// host makes a neighbour.
+    /// Keeps whatever routes lead to these destinations from the next dump on.
+    pub fn watch_places(&mut self, places: BTreeSet<IpNet>) {
+        self.places = places;
+    }
+
+    /// Whether a route can matter: to the maps, because it limits sizes, has
+    /// several legs, delivers here, is one of ours, or leads to what an address
+    /// of this host makes a neighbour; or because it may be in the place of one
+    /// of ours.
     fn concerns(&self, route: &Route) -> bool {
         route.mtu.is_some()
             || route.legs.len() > 1
             // Its legs are known to the object alone: it may be a group.
             || (route.legs.is_empty() && route.nexthop_object.is_some())
             || matches!(route.kind, RouteKind::Local | RouteKind::Broadcast)
-            || (route.protocol == PROTOCOL && route.table == TABLE_MAIN)
+            || (route.table == TABLE_MAIN
+                && (route.protocol == PROTOCOL || self.places.contains(&route.dst)))
             || matches!(route.dst, IpNet::V4(dst) if self.connected.holds(dst))
     }
 

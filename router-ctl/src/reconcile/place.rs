@@ -42,6 +42,14 @@ pub enum Absence {
     /// It is being changed: `config apply`.
     #[error("being changed")]
     Changing,
+    /// A bridge, a bond or a VRF has it.
+    #[error("{device} is a port of {master}")]
+    Port {
+        /// The device.
+        device: String,
+        /// What has it.
+        master: String,
+    },
     /// There is one, but it is not the network's.
     #[error("{0}")]
     NotThis(String),
@@ -74,8 +82,11 @@ pub(super) fn place_among<'k>(
         // network, or one of another table.
         let name = devices
             .link_of(master)
-            .map_or("another device", |m| &m.name);
-        return not_this(format!("{} is a port of {name}", link.name));
+            .map_or("another device", |m| &*m.name);
+        return Err(Absence::Port {
+            device: link.name.clone(),
+            master: name.to_owned(),
+        });
     }
     if network.vlan.is_untagged() {
         if link.ifindex != trunk.ifindex {

@@ -65,7 +65,7 @@ fn problem(message: &str, gone: bool) -> What {
         gone,
         problem: Problem {
             message: message.to_owned(),
-            help: Some("ip link set enp0s3.100 up".to_owned()),
+            help: "ip link set enp0s3.100 up".to_owned(),
         },
     }
 }

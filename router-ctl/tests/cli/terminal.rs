@@ -237,7 +237,7 @@ fn monitor_shows_what_happens_until_ctrl_c() {
         gone,
         problem: Problem {
             message: "enp0s3.100 is down".to_owned(),
-            help: Some("ip link set enp0s3.100 up".to_owned()),
+            help: "ip link set enp0s3.100 up".to_owned(),
         },
     };
     daemon.twin.hub.say(problem(false));

@@ -47,14 +47,14 @@ impl Service for Twin {
             problems: match state {
                 State::Degraded => vec![Problem {
                     message: "IPv4 forwarding is off".to_owned(),
-                    help: Some("sysctl -w net.ipv4.ip_forward=1".to_owned()),
+                    help: "sysctl -w net.ipv4.ip_forward=1".to_owned(),
                 }],
                 State::Starting | State::Forwarding => Vec::new(),
             },
             warnings: match state {
                 State::Degraded => vec![Problem {
                     message: "netfilter drops what it forwards".to_owned(),
-                    help: Some("nft list chain ip filter FORWARD".to_owned()),
+                    help: "nft list chain ip filter FORWARD".to_owned(),
                 }],
                 State::Starting | State::Forwarding => Vec::new(),
             },

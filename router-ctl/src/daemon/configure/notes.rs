@@ -71,10 +71,10 @@ pub(super) fn not_the_file(instance: &str, config: &Config, why: Why) -> Problem
     };
     Problem {
         message,
-        help: Some(format!(
+        help: format!(
             "`{0} config diff` shows what differs; `{0} config apply` puts the file into force",
             router_ctl(instance)
-        )),
+        ),
     }
 }
 
@@ -86,9 +86,9 @@ pub(super) fn failure(error: &Error, router_ctl: &str, command: &str) -> Problem
         } else {
             format!("the configuration was not applied: {error}")
         },
-        help: Some(match &error.help {
+        help: match &error.help {
             Some(help) => format!("{help}; then `{router_ctl} {command}` again"),
             None => format!("`{router_ctl} {command}` again, once it is mended"),
-        }),
+        },
     }
 }

@@ -49,9 +49,16 @@ impl<S: Source> Follower<S> {
         self.looking = None;
         self.using = false;
         self.log.clear();
+        self.watch_places(config);
         let answer = read_everything(&self.source, interfaces(config)).await;
         self.install(answer?);
         Ok(())
+    }
+
+    /// Somebody else's route may be in the place of one of the configuration.
+    fn watch_places(&mut self, config: &Config) {
+        let places = config.routes.iter().map(|route| route.to.trunc());
+        self.mirror.watch_places(places.collect());
     }
 
     /// Keeps what was announced for when a dump that runs is done.
@@ -83,6 +90,7 @@ impl<S: Source> Follower<S> {
         self.begun = now;
         let due = self.mirror.take_due();
         self.running = due;
+        self.watch_places(config);
         if due.all {
             debug!("reading everything");
             let (source, names) = (self.source.clone(), interfaces(config));

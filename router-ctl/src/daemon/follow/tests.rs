@@ -513,7 +513,7 @@ async fn overruns_without_rest_are_a_problem() {
     }
     let [problem] = <[Problem; 1]>::try_from(scene.follower.problems()).unwrap();
     assert!(problem.message.contains("faster than they can be followed"));
-    assert!(problem.help.is_some());
+    assert!(!problem.help.is_empty());
     scene.follower.tick(&scene.config, now + LOOPING_PERIOD * 2);
     assert!(scene.follower.problems().is_empty(), "it is over");
 }

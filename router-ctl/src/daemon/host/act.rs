@@ -2,7 +2,7 @@
 
 use router_common::wire::IfIndex;
 
-use super::{Host, fail, refused, set_offload};
+use super::{super::bringup::no_ipv6, Host, fail, refused, set_offload};
 use crate::{
     codes,
     error::{Error, Kind},
@@ -62,6 +62,9 @@ impl Host {
                     .add_address(device, *address)
                     .await
                     .map_err(|error| {
+                        if error.errno() == Some(libc::EACCES) && self.has_no_ipv6(interface) {
+                            return no_ipv6(interface).cause(error);
+                        }
                         refused(format!("cannot give {address} to {interface}"), &error)
                     })?;
             }

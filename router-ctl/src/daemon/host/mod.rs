@@ -103,6 +103,44 @@ impl Host {
         }
     }
 
+    /// Gives a device an address that it has, once more. Whose it was before it
+    /// still is.
+    pub(super) async fn give_anew(&mut self, effect: Effect) -> Result<(), Error> {
+        let Effect::Address { address, .. } = &effect else {
+            return Ok(());
+        };
+        let address = *address;
+        if let Some(rehearsal) = &mut self.rehearsal {
+            rehearsal.would_do(&effect);
+            return Ok(());
+        }
+        info!(?effect, "once more");
+        let device = self.device_named_by(&effect).await?;
+        // A daemon that dies between the two has it in its journal.
+        let announced = self.announce(effect.clone(), device)?;
+        if let Some(device) = device {
+            // One that has gone meanwhile is given all the same.
+            match self.netlink.delete_address(device, address).await {
+                Err(error) if !error.is_missing() => {
+                    return Err(refused(format!("cannot take {address} away"), &error));
+                }
+                _ => {}
+            }
+        }
+        self.act(&effect, device).await?;
+        if announced.first {
+            self.retract(announced.id)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the kernel has IPv6, but not on this interface.
+    pub(super) fn has_no_ipv6(&self, interface: &str) -> bool {
+        let name = format!("ipv6/conf/{interface}/disable_ipv6");
+        let off = self.sysctls.read(&name);
+        off.is_ok_and(|off| off.as_deref() == Some("1"))
+    }
+
     /// Changes a route of the main table, journalled. The inner result is the
     /// kernel's word.
     pub(super) async fn change_route(

@@ -13,7 +13,7 @@ use crate::{
     daemon::apply::{self, Machine},
     dataplane::{self, Attach, Counters, MemoryDataplane, Sent},
     error::Error,
-    netlink::types::{Address, Leg, Route, RouteKind, Vlan},
+    netlink::types::{Address, Leg, Route, RouteKind, TABLE_MAIN, Tables, Vlan},
     sysctl::{Forwarding, InterfaceForwarding},
 };
 

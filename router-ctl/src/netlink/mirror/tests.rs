@@ -362,3 +362,29 @@ fn announcements_can_be_applied_again() {
         );
     }
 }
+
+/// A million routes of others are not kept; one in the place of ours is.
+#[test]
+fn what_is_in_the_place_of_one_of_ours_is_kept() {
+    let place = route("20.0.0.0/8", &[WAN]);
+    let mut mirror = mirror();
+    mirror.apply(&added(place.clone()));
+    assert!(!mirror.tables().routes.contains(&place));
+    mirror.watch_places([place.dst].into());
+    let other = Route {
+        table: 100,
+        ..place.clone()
+    };
+    mirror.apply(&added(place.clone()));
+    mirror.apply(&added(other.clone()));
+    let kept = mirror.tables().routes;
+    assert!(kept.contains(&place) && !kept.contains(&other));
+    // A dump that takes everything's place takes it over.
+    let mut tables = mirror.tables();
+    tables.routes = vec![place.clone()];
+    mirror.install(Dump {
+        tables,
+        neighbours: Vec::new(),
+    });
+    assert_eq!(mirror.tables().routes, [place]);
+}
