@@ -4,15 +4,20 @@
 //! Tests print lines (tests/src/oracle/report.rs); every stage that runs them
 //! keeps them in a file of its own, so that a report is of several runs.
 
+mod accepted;
+mod commit;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::fs;
 use std::path::PathBuf;
+use std::{env, fs, io};
 
 use anyhow::{Context as _, Result, bail};
 
 use super::table::Row;
 use crate::{paths, step};
+use accepted::{ACCEPT, Shown};
+use commit::{COMMIT, Commits};
 
 /// How the lines begin; fields follow, separated by tabs.
 const RESULT: &str = "CONFORMANCE\t";
@@ -34,7 +39,25 @@ fn document() -> PathBuf {
     paths::root().join("docs/conformance.md")
 }
 
-/// Keeps the lines of a stage that ran on this kernel.
+/// The file of a stage.
+fn kept(stage: &str) -> PathBuf {
+    directory().join(format!("{}.tsv", stage.replace(' ', "-")))
+}
+
+/// Forgets what a stage told before: it is played anew, and what it does not tell
+/// this time it must not have told.
+pub(super) fn forget(stage: &str) -> Result<()> {
+    let path = kept(stage);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Keeps the lines of a stage that ran on this kernel, with the commit. `partial`:
+/// some tests of it; what the others told before stays.
 pub(super) fn keep(kernel: &str, stage: &str, text: &str, partial: bool) -> Result<()> {
     let lines: Vec<&str> = text
         .lines()
@@ -49,28 +72,46 @@ pub(super) fn keep(kernel: &str, stage: &str, text: &str, partial: bool) -> Resu
     let directory = directory();
     fs::create_dir_all(&directory)
         .with_context(|| format!("cannot create {}", directory.display()))?;
-    let path = directory.join(format!("{}.tsv", stage.replace(' ', "-")));
+    let path = kept(stage);
     let before = if partial {
         fs::read_to_string(&path).unwrap_or_default()
     } else {
         String::new()
     };
     let others = before.lines().skip(1).filter(|line| stays(line, &lines));
-    let lines: Vec<&str> = others.chain(lines.iter().copied()).collect();
+    let commit = commit::here();
+    let parts: BTreeSet<String> = if partial {
+        lines.iter().filter_map(|line| test(line)).collect()
+    } else {
+        [String::new()].into()
+    };
+    let commits: Vec<String> = parts
+        .iter()
+        .map(|part| format!("{COMMIT}{commit}\t{part}"))
+        .collect();
+    let lines: Vec<&str> = others
+        .chain(commits.iter().map(String::as_str))
+        .chain(lines.iter().copied())
+        .collect();
     let text = format!("{kernel}\n{}\n", lines.join("\n"));
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Whether what was told before is not told anew: by another test, or of a case
-/// that the list has still.
+/// The test of a result, `PROGRAM::TEST`, without the table.
+fn test(line: &str) -> Option<String> {
+    let name = line.strip_prefix(RESULT)?.split('\t').nth(2)?;
+    Some(name.split("::").take(2).collect::<Vec<_>>().join("::"))
+}
+
+/// Whether what was told before is not told anew: by another test, of a test that
+/// was played at that commit, or of a case that the list has still.
 fn stays(line: &str, anew: &[&str]) -> bool {
-    // `PROGRAM::TEST`, without the table.
-    let test = |line: &str| -> Option<String> {
-        let name = line.strip_prefix(RESULT)?.split('\t').nth(2)?;
-        Some(name.split("::").take(2).collect::<Vec<_>>().join("::"))
-    };
+    let of_another = |name: &str| anew.iter().all(|line| test(line).as_deref() != Some(name));
+    if let Some(fields) = line.strip_prefix(COMMIT) {
+        return of_another(fields.split('\t').nth(1).unwrap_or_default());
+    }
     match test(line) {
-        Some(name) => anew.iter().all(|line| test(line).as_ref() != Some(&name)),
+        Some(name) => of_another(&name),
         None => anew.iter().all(|line| !line.starts_with(CASE)),
     }
 }
@@ -113,6 +154,7 @@ struct Results {
     fates: BTreeMap<(u16, String), Fates>,
     /// What may differ, and why.
     allowed: BTreeMap<String, String>,
+    commits: Commits,
 }
 
 impl Results {
@@ -121,6 +163,7 @@ impl Results {
         let Some(kernel) = lines.next() else { return };
         let numbers = kernel.split('.').map(|part| part.parse().unwrap_or(0));
         self.kernels.insert((numbers.collect(), kernel.to_owned()));
+        self.commits.read(kernel, text);
         for line in lines {
             if let Some(fields) = line.strip_prefix(CASE) {
                 let mut fields = fields.split('\t');
@@ -183,6 +226,18 @@ impl Results {
         complaints
     }
 
+    /// What is played at several commits although nobody asked for a part alone.
+    fn mixed(&self, in_parts: bool) -> Option<String> {
+        (!in_parts && !self.commits.are_one()).then(|| {
+            format!(
+                "the results are not of one commit: {}\n\
+                 help: play all anew, or those stages with --only, those tests with --test, \
+                 which the report tells then",
+                self.commits.tell()
+            )
+        })
+    }
+
     fn document(&self) -> String {
         let mut text = String::from(INTRODUCTION);
         let kernels: Vec<_> = self.kernels.iter().map(|(_, kernel)| kernel).collect();
@@ -197,6 +252,7 @@ impl Results {
                 .collect::<Vec<_>>()
                 .join(", ")
         );
+        let _ = writeln!(text, "\nPlayed at {}.", self.commits.tell());
         let mut letter = "";
         for (number, case) in &self.cases {
             if case.letter != letter {
@@ -280,8 +336,9 @@ with the kernel (tests/src/prog.rs). The numbers are rows:
 * **differs**: with XDP something else came out than without
 ";
 
-/// Writes the report of all that is kept, and judges it.
-pub(super) fn report() -> Result<Row> {
+/// Writes the report of all that is kept, and judges it. `in_parts`: some stages
+/// or tests alone were asked for.
+pub(super) fn report(in_parts: bool) -> Result<Row> {
     let mut results = Results::default();
     let directory = directory();
     let entries = fs::read_dir(&directory)
@@ -298,10 +355,22 @@ pub(super) fn report() -> Result<Row> {
         bail!("{} is in no directory", path.display());
     };
     fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
-    fs::write(&path, results.document())
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    let document = results.document();
+    fs::write(&path, &document).with_context(|| format!("cannot write {}", path.display()))?;
     step::note(&format!("wrote {}", path.display()));
-    let complaints = results.complaints();
+    let mut complaints = results.complaints();
+    complaints.extend(results.mixed(in_parts));
+    let gone = Shown::committed().gone(&Shown::read(&document));
+    if env::var_os(ACCEPT).is_some_and(|value| value == "1") {
+        for line in gone {
+            step::note(&format!("accepted: {line}"));
+        }
+    } else {
+        let help = format!(
+            "the committed report shows it\nhelp: accept it by {ACCEPT}=1, and commit the report"
+        );
+        complaints.extend(gone.iter().map(|line| format!("{line}: {help}")));
+    }
     for complaint in &complaints {
         eprintln!("FAILED conformance: {complaint}");
     }
@@ -399,5 +468,30 @@ mod tests {
         assert!(stays("CONFORMANCE\t95\txdp\tprog_f_fib::vrf\t1", &anew));
         let case = "CONFORMANCE-CASE\t1\tA\tA to B\t";
         assert!(stays(case, &anew) && !stays(case, &[case]));
+        // Its commit, too.
+        assert!(!stays("CONFORMANCE-COMMIT\tabc\tnet_oracle::vrf", &anew));
+        assert!(stays("CONFORMANCE-COMMIT\tabc\tnet_oracle::plain", &anew));
+        assert!(stays("CONFORMANCE-COMMIT\tabc\t", &anew));
+    }
+
+    #[test]
+    fn results_of_several_commits_are_told_or_refused() {
+        let of = |kernel: &str, commit: &str| format!("{kernel}\n{COMMIT}{commit}\t\n");
+        let one = results(&[&of("6.1", "abc"), &of("6.12", "abc")]);
+        assert_eq!(one.mixed(false), None);
+        assert!(
+            one.document()
+                .contains("Played at abc (Linux 6.1, Linux 6.12).")
+        );
+        let two = results(&[&of("6.1", "abc"), &of("6.12", "def")]);
+        assert!(
+            two.mixed(false)
+                .is_some_and(|told| told.contains("def (Linux 6.12)"))
+        );
+        assert_eq!(two.mixed(true), None);
+        assert!(
+            two.document()
+                .contains("abc (Linux 6.1); def (Linux 6.12).")
+        );
     }
 }

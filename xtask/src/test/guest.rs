@@ -68,6 +68,10 @@ pub(super) fn run(kernel: Kernel, share: Share, only: &[String]) -> Result<Row> 
     };
     let script = vm::write_script("tests", &script(article.as_deref(), &tests, only))?;
     step::headline(&format!("test: article and tests on {kernel}"));
+    let stage = format!("Linux {kernel}");
+    if share != Share::Program && only.is_empty() {
+        conformance::forget(&stage)?;
+    }
     let mut console = Console::default();
     let outcome = vm::run(
         kernel,
@@ -85,12 +89,7 @@ pub(super) fn run(kernel: Kernel, share: Share, only: &[String]) -> Result<Row> 
 
     let release = conformance::short(&setup::kernel_version(kernel)?);
     if share != Share::Program {
-        conformance::keep(
-            &release,
-            &format!("Linux {kernel}"),
-            &console.text,
-            !only.is_empty(),
-        )?;
+        conformance::keep(&release, &stage, &console.text, !only.is_empty())?;
     }
 
     let mut row = Row::default();

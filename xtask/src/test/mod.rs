@@ -82,7 +82,8 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         }
     }
     if args.conformance {
-        stage(&mut rows, "conformance", conformance::report);
+        let in_parts = !args.only.is_empty() || !args.tests.is_empty();
+        stage(&mut rows, "conformance", || conformance::report(in_parts));
     }
     let good = table::print(&rows);
     Ok(ExitCode::from(u8::from(!good)))
@@ -221,14 +222,11 @@ fn cargo_test(stage: &str, arguments: &[&str], way: Way) -> Result<Row> {
         // Shows what passing tests printed: that is where SKIP lines are.
         .args(["--", "--show-output"]);
     with_rights(&mut command, way);
+    let kept = format!("host {stage}");
+    conformance::forget(&kept)?;
     let finished = step::into_log(&what, &mut command)?;
     let text = finished.text();
-    conformance::keep(
-        &conformance::host_kernel(),
-        &format!("host {stage}"),
-        &text,
-        false,
-    )?;
+    conformance::keep(&conformance::host_kernel(), &kept, &text, false)?;
     let report = libtest::parse(&text);
     let row = judge(stage, &report, finished.status.success());
     if !finished.status.success() {
