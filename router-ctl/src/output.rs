@@ -6,6 +6,9 @@ use std::{
     fmt::Write as _,
     io::{self, ErrorKind, Write},
     process,
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use anstream::AutoStream;
@@ -28,6 +31,9 @@ pub(crate) const WARN: Style = AnsiColor::Yellow.on_default().bold();
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 /// What helps.
 pub(crate) const HELP: Style = AnsiColor::Cyan.on_default().bold();
+
+/// How long the daemon's end may wait for a reader of its standard error.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How to print.
 #[derive(Clone, Copy, Debug, Default)]
@@ -121,6 +127,20 @@ pub(crate) fn print_error(error: &Error, format: Format) {
     let mut stderr = AutoStream::auto(io::stderr());
     // Where standard error is closed, nobody is there to be told.
     let _ = writeln!(stderr, "{text}");
+}
+
+/// The same of the daemon, which ends even if nobody takes its last words.
+pub(crate) fn print_last_error(error: &Error, format: Format) {
+    let (done, printed) = mpsc::channel();
+    let error = error.clone();
+    let print = move || {
+        print_error(&error, format);
+        // Nobody waits any more: it took too long.
+        let _ = done.send(());
+    };
+    if thread::Builder::new().spawn(print).is_ok() {
+        let _ = printed.recv_timeout(LAST_WORDS);
+    }
 }
 
 fn error_text(error: &Error) -> String {

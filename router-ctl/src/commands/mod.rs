@@ -118,9 +118,14 @@ pub fn main() -> ExitCode {
     };
     cli.globals.apply_color();
     let format = cli.globals.format();
+    let daemon = matches!(cli.command, Some(Command::Run(_)));
     let done = runtime().and_then(|runtime| runtime.block_on(dispatch(cli)));
     done.unwrap_or_else(|error| {
-        output::print_error(&error, format);
+        if daemon {
+            output::print_last_error(&error, format);
+        } else {
+            output::print_error(&error, format);
+        }
         error.exit_code()
     })
 }

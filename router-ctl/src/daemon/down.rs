@@ -20,7 +20,7 @@ use super::{Options, engine, fail, host::Host, log, saved::Saved};
 /// If the daemon is alive, something could not be put back, or there is no
 /// journal and yet a daemon has been here: then XDP is detached, at least.
 pub async fn down_from_journal(options: &Options) -> Result<usize, Error> {
-    log::start(options.verbose);
+    let _log = log::start(options.verbose)?;
     let place = Place::take(&options.runtime_dir, &options.instance).await?;
     if !Journal::path(&options.state_dir, &options.instance).exists() {
         let _socket = place.listen()?;

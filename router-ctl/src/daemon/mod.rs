@@ -123,7 +123,8 @@ impl Options {
 /// Why it could not start: then everything is put back. Or what `down` could
 /// not put back.
 pub async fn run(loaded: Loaded, options: Options) -> Result<(), Error> {
-    log::start(options.verbose);
+    // Ends last.
+    let _log = log::start(options.verbose)?;
     let place = Place::take(&options.runtime_dir, &options.instance).await?;
     let mut signals = Signals::listen()?;
     // Before anything is read: what changes in between is heard.
