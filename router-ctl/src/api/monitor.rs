@@ -19,14 +19,16 @@ use axum::{
 use futures_util::stream;
 use serde::Deserialize;
 use tokio::{
-    sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch},
+    sync::{Mutex, OwnedSemaphorePermit, watch},
     time::{Instant, Interval, MissedTickBehavior, interval_at},
 };
 
 use super::{
     event::{Event, What},
     model::{Stats, VerdictCount},
+    places::Apart,
     routes::{Params, Refusal},
+    server::Access,
 };
 use crate::{
     codes,
@@ -35,8 +37,9 @@ use crate::{
     service::Service,
 };
 
-/// Readers at a time. They stay, so they must not take every connection there
-/// can be: `status` has to work beside them.
+/// Readers at a time, of those who may change as of those who may look. They
+/// stay, so they must not take every connection there can be: `status` has to
+/// work beside them.
 pub(super) const READERS: usize = 16;
 /// How often verdicts are told.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -47,7 +50,7 @@ type Counters = (Instant, Arc<Stats>);
 /// What is shared by all readers.
 #[derive(Clone, Debug)]
 pub(super) struct Readers {
-    places: Arc<Semaphore>,
+    places: Apart,
     /// Counters as one of them has read them lately: reading is not free.
     counters: Arc<Mutex<Option<Counters>>>,
     /// Becomes true, or is dropped, when the daemon ends.
@@ -57,10 +60,22 @@ pub(super) struct Readers {
 impl Readers {
     pub(super) fn new(ending: watch::Receiver<bool>) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(READERS)),
+            places: Apart::new(READERS),
             counters: Arc::default(),
             ending,
         }
+    }
+
+    /// A place to follow the daemon from.
+    fn place(&self, access: Access) -> Result<OwnedSemaphorePermit, Error> {
+        self.places.of(access).try_acquire_owned().map_err(|_| {
+            Error::new(
+                Kind::Failed,
+                codes::TOO_MANY_READERS,
+                format!("{READERS} readers follow the daemon already"),
+            )
+            .help("end one of the other `router-ctl monitor`")
+        })
     }
 
     async fn stats<S: Service>(&self, service: &S) -> Option<Counters> {
@@ -116,20 +131,12 @@ impl MonitorQuery {
 
 pub(super) async fn monitor<S: Service>(
     State(service): State<Arc<S>>,
+    Extension(access): Extension<Access>,
     Extension(readers): Extension<Readers>,
     Extension(lasting): Extension<Lasting>,
     Params(query): Params<MonitorQuery>,
 ) -> Result<Response, Refusal> {
-    let place = Arc::clone(&readers.places)
-        .try_acquire_owned()
-        .map_err(|_| {
-            Error::new(
-                Kind::Failed,
-                codes::TOO_MANY_READERS,
-                format!("{READERS} readers follow the daemon already"),
-            )
-            .help("end one of the other `router-ctl monitor`")
-        })?;
+    let place = readers.place(access)?;
     let interest = query.interest();
     // Listening comes first: nothing may happen unheard between the two.
     let ear = service.monitor(interest).await?;
@@ -243,6 +250,20 @@ fn line(event: &Event) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn readers_do_not_keep_out_who_may_change() {
+        let readers = Readers::new(watch::channel(false).1);
+        let inside: Vec<_> = (0..READERS)
+            .map(|_| readers.place(Access::Read).unwrap())
+            .collect();
+        let refused = readers.place(Access::Read).unwrap_err();
+        assert_eq!(refused.code, codes::TOO_MANY_READERS);
+        let own = readers.place(Access::Change);
+        assert!(own.is_ok(), "they have places of their own");
+        drop(inside);
+        assert!(readers.place(Access::Read).is_ok());
+    }
 
     #[test]
     fn only_what_grew_is_told() {

@@ -1,6 +1,5 @@
-//! How many connections are served at a time: those who may change the router
-//! have places of their own, so that those who may only look cannot keep them
-//! out.
+//! How many are served at a time: those who may change the router have places
+//! of their own, so that those who may only look cannot keep them out.
 
 use std::sync::Arc;
 
@@ -13,35 +12,54 @@ const CONNECTIONS: usize = 64;
 /// Connections of those who look that wait for a place; further ones are closed.
 const WAITING: usize = 256;
 
-/// All places.
+/// As many places for those who may change as for those who may look.
 #[derive(Clone, Debug)]
-pub(super) struct Places {
+pub(super) struct Apart {
     changing: Arc<Semaphore>,
     looking: Arc<Semaphore>,
+}
+
+impl Apart {
+    pub(super) fn new(count: usize) -> Self {
+        let places = || Arc::new(Semaphore::new(count));
+        Self {
+            changing: places(),
+            looking: places(),
+        }
+    }
+
+    /// Those of one kind.
+    pub(super) fn of(&self, access: Access) -> Arc<Semaphore> {
+        Arc::clone(match access {
+            Access::Change => &self.changing,
+            Access::Read => &self.looking,
+        })
+    }
+}
+
+/// The places of connections.
+#[derive(Clone, Debug)]
+pub(super) struct Places {
+    seats: Apart,
     waiting: Arc<Semaphore>,
 }
 
 impl Places {
     pub(super) fn new() -> Self {
-        let places = |count| Arc::new(Semaphore::new(count));
         Self {
-            changing: places(CONNECTIONS),
-            looking: places(CONNECTIONS),
-            waiting: places(CONNECTIONS + WAITING),
+            seats: Apart::new(CONNECTIONS),
+            waiting: Arc::new(Semaphore::new(CONNECTIONS + WAITING)),
         }
     }
 
     /// Comes in; `None`: there is no room even to wait.
     pub(super) fn come(&self, access: Access) -> Option<Coming> {
-        let (places, room) = match access {
-            Access::Change => (&self.changing, None),
-            Access::Read => {
-                let room = Arc::clone(&self.waiting).try_acquire_owned().ok()?;
-                (&self.looking, Some(room))
-            }
+        let room = match access {
+            Access::Change => None,
+            Access::Read => Some(Arc::clone(&self.waiting).try_acquire_owned().ok()?),
         };
         Some(Coming {
-            places: Arc::clone(places),
+            places: self.seats.of(access),
             room,
         })
     }
