@@ -24,7 +24,7 @@ use axum::{
     Extension, Json, Router,
     body::{Body, to_bytes},
     extract::{FromRequestParts, Query, State},
-    http::{StatusCode, header, request::Parts},
+    http::{StatusCode, request::Parts},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -32,7 +32,9 @@ use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
 use super::{
-    configuration, metrics,
+    configuration,
+    listings::Listings,
+    metrics,
     model::{self, RouteChange},
     monitor,
     server::Access,
@@ -98,9 +100,13 @@ struct RoutesQuery {
 
 async fn routes<S: Service>(
     State(service): State<Arc<S>>,
+    Extension(access): Extension<Access>,
+    Extension(listings): Extension<Listings>,
     Params(query): Params<RoutesQuery>,
-) -> Answer<Vec<model::Route>> {
-    Ok(Json(service.routes(families(query.family)?).await?))
+) -> Result<Response, Refusal> {
+    let filter = families(query.family)?;
+    let turn = listings.turn(access).await?;
+    Ok(turn.json(&service.routes(filter).await?)?)
 }
 
 /// Both, if none is named.
@@ -127,13 +133,16 @@ struct NeighboursQuery {
 
 async fn neighbours<S: Service>(
     State(service): State<Arc<S>>,
+    Extension(access): Extension<Access>,
+    Extension(listings): Extension<Listings>,
     Params(query): Params<NeighboursQuery>,
-) -> Answer<Vec<model::Neighbour>> {
+) -> Result<Response, Refusal> {
     let filter = NeighbourFilter {
         families: families(query.family)?,
         network: query.network,
     };
-    Ok(Json(service.neighbours(filter).await?))
+    let turn = listings.turn(access).await?;
+    Ok(turn.json(&service.neighbours(filter).await?)?)
 }
 
 /// Query of `GET /v1/routes/get`.
@@ -178,14 +187,19 @@ async fn down<S: Service>(
     Ok(Json(()))
 }
 
-async fn metrics<S: Service>(State(service): State<Arc<S>>) -> Result<Response, Refusal> {
+async fn metrics<S: Service>(
+    State(service): State<Arc<S>>,
+    Extension(access): Extension<Access>,
+    Extension(listings): Extension<Listings>,
+) -> Result<Response, Refusal> {
     let all = NeighbourFilter {
         families: RouteFilter { v4: true, v6: true },
         network: None,
     };
+    let turn = listings.turn(access).await?;
     let neighbours = service.neighbours(all).await?;
     let text = metrics::encode(service.status().await?, &neighbours);
-    Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
+    Ok(turn.answer(metrics::CONTENT_TYPE, text.into_bytes()))
 }
 
 async fn healthz<S: Service>(State(service): State<Arc<S>>) -> Result<Response, Refusal> {

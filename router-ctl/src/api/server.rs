@@ -22,7 +22,9 @@ use tracing::warn;
 
 use super::{
     listener::Listener,
+    listings::Listings,
     monitor::{Lasting, Readers},
+    patience::Patient,
     places::Places,
     routes,
 };
@@ -30,7 +32,7 @@ use crate::service::Service;
 
 /// Longest time for a request's header.
 const HEADER_TIME: Duration = Duration::from_secs(5);
-/// Longest life of a connection: one that does not read its answer must not
+/// Longest life of a connection: one that reads its answer byte by byte must not
 /// hold its place for ever. Longer than any answer takes; `monitor` is exempt,
 /// and has a limit of its own.
 const CONNECTION_TIME: Duration = Duration::from_secs(180);
@@ -69,7 +71,9 @@ pub async fn serve<S: Service>(
     shutdown: impl Future<Output = ()>,
 ) {
     let (end, ending) = watch::channel(false);
-    let router = routes::router(service).layer(Extension(Readers::new(ending)));
+    let router = routes::router(service)
+        .layer(Extension(Readers::new(ending)))
+        .layer(Extension(Listings::new()));
     let daemon_uid = own_uid();
     let places = Places::new();
     let mut connections = JoinSet::new();
@@ -125,6 +129,7 @@ async fn converse(stream: UnixStream, access: Access, router: axum::Router) {
     let router = router
         .layer(Extension(access))
         .layer(Extension(lasting.clone()));
+    let stream = Patient::new(stream, lasting.clone());
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME)

@@ -96,4 +96,18 @@ codes! {
     /// - see who they are: ss -xp | grep router-ctl; end those that are not
     ///   needed
     TOO_MANY_READERS = "RC0208";
+    /// Others are being sent long listings (routes, neighbours, metrics), and
+    /// none of them came to an end in time.
+    ///
+    /// Such an answer is as long as the kernel's tables, so a few at a time are
+    /// made. Those who may change the router do not wait for those who may only
+    /// look.
+    ///
+    /// Causes:
+    /// - scripts that ask for listings all the time, or do not read the answer
+    ///
+    /// Mend:
+    /// - try again: a reader that takes nothing is broken off after ten seconds
+    /// - see who they are: ss -xp | grep router-ctl
+    TOO_MANY_LISTINGS = "RC0209";
 }

@@ -3,11 +3,12 @@
 use std::{
     io::{ErrorKind, Read, Write},
     os::unix::net::UnixStream,
+    sync::atomic::Ordering,
     thread,
     time::{Duration, Instant},
 };
 
-use crate::twin::Daemon;
+use crate::{said, twin::Daemon};
 
 fn is_well(daemon: &Daemon) {
     let mut stream = UnixStream::connect(&daemon.socket).unwrap();
@@ -209,4 +210,40 @@ fn a_client_that_sends_a_byte_at_a_time_is_cut_off() {
     }
     assert!(cut, "it was let on for {:?}", started.elapsed());
     assert!(started.elapsed() < Duration::from_secs(15));
+}
+
+/// Each would have had an answer of megabytes in memory, built in the way of
+/// everybody else.
+#[test]
+fn readers_that_do_not_read_long_listings_are_few_at_a_time_and_broken_off() {
+    let daemon = Daemon::start();
+    daemon.twin.more_routes.store(20_000, Ordering::Relaxed);
+    let idle: Vec<UnixStream> = (0..40)
+        .map(|_| {
+            let mut stream = connect(&daemon.socket);
+            stream
+                .write_all(b"GET /v1/routes HTTP/1.1\r\nHost: x\r\n\r\n")
+                .unwrap();
+            stream
+        })
+        .collect();
+    let started = Instant::now();
+    is_well(&daemon);
+    thread::sleep(Duration::from_secs(2));
+    is_well(&daemon);
+    let built = daemon.twin.listings.load(Ordering::Relaxed);
+    assert_eq!(built, 2, "after {:?}", started.elapsed());
+    // They have gone, or were told that there are too many, without any of them
+    // having read a byte: who reads is answered.
+    let mut last = String::new();
+    while started.elapsed() < Duration::from_secs(60) {
+        let output = daemon.command("-j routes").output().unwrap();
+        last = said(&output).1;
+        if output.status.success() {
+            drop(idle);
+            return;
+        }
+        assert!(last.contains("RC0209"), "{last}");
+    }
+    panic!("they still have their turns: {last}");
 }

@@ -33,6 +33,10 @@ pub(crate) struct Twin {
     pub(crate) state: Mutex<State>,
     pub(crate) changes: Mutex<Vec<RouteChange>>,
     pub(crate) hub: Hub,
+    /// So many routes there are besides.
+    pub(crate) more_routes: AtomicU64,
+    /// How often it was asked for them.
+    pub(crate) listings: AtomicU64,
     packets: AtomicU64,
     down: Notify,
 }
@@ -91,7 +95,11 @@ impl Service for Twin {
     }
 
     async fn routes(&self, filter: RouteFilter) -> Result<Vec<Route>, Error> {
+        self.listings.fetch_add(1, Ordering::Relaxed);
         let mut routes = routes();
+        for _ in 0..self.more_routes.load(Ordering::Relaxed) {
+            routes.push(routes[0].clone());
+        }
         routes.retain(|route| {
             if route.dst.addr().is_ipv4() {
                 filter.v4
@@ -351,6 +359,8 @@ impl Daemon {
             state: Mutex::new(State::Forwarding),
             changes: Mutex::default(),
             hub: Hub::default(),
+            more_routes: AtomicU64::new(0),
+            listings: AtomicU64::new(0),
             packets: AtomicU64::new(0),
             down: Notify::new(),
         });
