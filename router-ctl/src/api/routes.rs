@@ -35,12 +35,13 @@ use super::{
     configuration,
     listings::Listings,
     metrics,
-    model::{self, RouteChange},
+    model::{self, RouteChange, RouteVerb},
     monitor,
     server::Access,
 };
 use crate::{
     codes,
+    config::StaticRoute,
     error::{Error, Kind},
     service::{NeighbourFilter, RouteFilter, Service},
 };
@@ -170,6 +171,17 @@ async fn route_change<S: Service>(
     // Before the body is read: nobody's bytes are parsed who may not send them.
     may_change(access)?;
     let change: RouteChange = read_json(body).await?;
+    if change.verb != RouteVerb::Del {
+        // Our own commands have done so: this one may be somebody else's.
+        let route = StaticRoute {
+            to: change.dst,
+            via: change.via,
+            network: change.network.clone(),
+            metric: change.metric,
+            src: change.src,
+        };
+        route.check()?;
+    }
     service.route_change(change).await?;
     Ok(Json(()))
 }
@@ -247,9 +259,13 @@ pub(super) async fn read_json<T: DeserializeOwned>(body: Body) -> Result<T, Erro
             ))
             .cause(error)
         })?;
-    serde_json::from_slice(&bytes).map_err(|error| {
-        bad_request("the request's body is not what it should be".to_owned()).cause(error)
-    })
+    let not_this =
+        |why| bad_request("the request's body is not what it should be".to_owned()).cause(why);
+    // serde would take a list's elements for the fields, in their order.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(not_this("it is no JSON object".to_owned()));
+    }
+    serde_json::from_slice(&bytes).map_err(|error| not_this(error.to_string()))
 }
 
 /// [`Query`], with our errors in place of axum's plain text.

@@ -11,7 +11,7 @@ use std::{
 use super::{
     Config, Options, StaticRoute,
     diagnostic::{Diagnostics, Source},
-    options,
+    file, options,
     places::Loaded,
     reader,
     validate::{no_way, route, validate, without_network},
@@ -110,16 +110,7 @@ impl StaticRoute {
         let text = format!("{command} {}", words.join(" "));
         let mut wrong = Diagnostics::default();
         let entry = words::read(&text, command.len() + 1..text.len(), &mut wrong);
-        let route = entry.and_then(|entry| {
-            let route = route(&entry, v6, &mut wrong)?;
-            if way && route.via.is_none() && route.network.is_none() {
-                wrong.push(no_way(&entry));
-            }
-            if way {
-                wrong.extend(without_network(&entry, &route));
-            }
-            Some(route)
-        });
+        let route = entry.and_then(|entry| judged(&entry, v6, way, &mut wrong));
         // No route without a diagnostic: what is missing was reported.
         wrong
             .into_result(route, command_line(&text))?
@@ -132,6 +123,36 @@ impl StaticRoute {
                 .help("a route is PREFIX via IP [dev NETWORK] [metric N] [src IP]")
             })
     }
+
+    /// The checks of [`StaticRoute::from_words`], for a route that is to be made and
+    /// did not come in words.
+    ///
+    /// # Errors
+    /// Something in it is wrong.
+    pub fn check(&self) -> Result<(), Error> {
+        let (text, entry) = words::write(self);
+        let mut wrong = Diagnostics::default();
+        judged(&entry, None, true, &mut wrong);
+        let name = "the request";
+        wrong.into_result((), Source { name, text: &text })
+    }
+}
+
+/// What is wrong with a route by itself: whatever way it came.
+fn judged(
+    entry: &file::Route,
+    v6: Option<bool>,
+    way: bool,
+    wrong: &mut Diagnostics,
+) -> Option<StaticRoute> {
+    let route = route(entry, v6, wrong)?;
+    if way && route.via.is_none() && route.network.is_none() {
+        wrong.push(no_way(entry));
+    }
+    if way {
+        wrong.extend(without_network(entry, &route));
+    }
+    Some(route)
 }
 
 fn command_line(text: &str) -> Source<'_> {

@@ -3,6 +3,7 @@
 use toml::Spanned;
 
 use super::{
+    StaticRoute,
     diagnostic::{Diagnostics, Draft, Span},
     file::Route,
     suggest::nearest,
@@ -85,6 +86,37 @@ pub(super) fn read(text: &str, span: Span, wrong: &mut Diagnostics) -> Option<Ro
         }
     }
     Some(route)
+}
+
+/// The words that say this route, and what [`read`] makes of them.
+pub(super) fn write(route: &StaticRoute) -> (String, Route) {
+    let mut text = String::new();
+    let mut word = |key: &str, value: String| {
+        if !text.is_empty() {
+            text += " ";
+        }
+        text += key;
+        let start = text.len();
+        text += &value;
+        Spanned::new(start..text.len(), value)
+    };
+    let to = word("", route.to.to_string());
+    let via = route.via.map(|via| word("via ", via.to_string()));
+    let network = route.network.clone().map(|name| word("dev ", name));
+    let metric = route.metric.map(|metric| {
+        let metric_word = word("metric ", metric.to_string());
+        Spanned::new(metric_word.span(), i64::from(metric))
+    });
+    let src = route.src.map(|src| word("src ", src.to_string()));
+    let entry = Route {
+        span: 0..text.len(),
+        to: Some(to),
+        via,
+        network,
+        metric,
+        src,
+    };
+    (text, entry)
 }
 
 /// The words of `text` inside `span`, with their places.

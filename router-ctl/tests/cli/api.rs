@@ -110,6 +110,71 @@ fn bad_requests_are_refused_as_json() {
     assert!(daemon.twin.changes.lock().unwrap().is_empty());
 }
 
+/// What no command of ours asks for, and the kernel would do.
+#[test]
+fn routes_are_checked_as_the_commands_check_them() {
+    let daemon = Daemon::start();
+    let change = |verb: &str, rest: &str| {
+        let body = format!("{{\"verb\":\"{verb}\",\"network\":\"mac10\",{rest}}}");
+        post(&daemon, "/v1/routes", &body)
+    };
+    for (rest, code) in [
+        (r#""dst":"224.0.0.0/4""#, "RC0119"),
+        (r#""dst":"127.0.0.0/8""#, "RC0119"),
+        (r#""dst":"10.1.2.3/16""#, "RC0119"),
+        (r#""dst":"ff00::/8""#, "RC0119"),
+        (r#""dst":"10.1.0.0/16","via":"fe80::1""#, "RC0116"),
+        (r#""dst":"10.1.0.0/16","via":"224.0.0.5""#, "RC0114"),
+        (r#""dst":"10.1.0.0/16","src":"0.0.0.0""#, "RC0114"),
+    ] {
+        for verb in ["add", "replace"] {
+            let (status, body) = change(verb, rest);
+            assert_eq!(
+                (status, code_of(&body).as_str()),
+                (400, code),
+                "{rest}: {body}"
+            );
+        }
+    }
+    for (body, code) in [
+        (r#"{"verb":"add","dst":"10.1.0.0/16"}"#, "RC0106"),
+        (
+            r#"{"verb":"add","dst":"fd00::/16","via":"fe80::1"}"#,
+            "RC0114",
+        ),
+    ] {
+        let (status, answer) = post(&daemon, "/v1/routes", body);
+        assert_eq!((status, code_of(&answer).as_str()), (400, code), "{answer}");
+    }
+    assert!(daemon.twin.changes.lock().unwrap().is_empty());
+    let whole = r#""dst":"10.1.0.0/16","via":"172.16.10.9","metric":7,"src":"172.16.10.1""#;
+    assert_eq!(change("add", whole).0, 200);
+    assert_eq!(change("add", r#""dst":"0.0.0.0/0""#).0, 200);
+    // What is to go need not make sense.
+    assert_eq!(change("del", r#""dst":"224.0.0.0/4""#).0, 200);
+    assert_eq!(daemon.twin.changes.lock().unwrap().len(), 3);
+}
+
+#[test]
+fn a_list_is_no_request() {
+    let daemon = Daemon::start();
+    for (path, body) in [
+        ("/v1/config/apply", "[]"),
+        ("/v1/config/apply", " [true]"),
+        ("/v1/config/apply", "null"),
+        ("/v1/routes", r#"["del","10.0.0.0/8",null,null,null,null]"#),
+    ] {
+        let (status, answer) = post(&daemon, path, body);
+        assert_eq!(
+            (status, code_of(&answer).as_str()),
+            (400, "RC0206"),
+            "{body}: {answer}"
+        );
+    }
+    assert!(daemon.twin.changes.lock().unwrap().is_empty());
+    assert_eq!(post(&daemon, "/v1/config/apply", " {}").0, 200);
+}
+
 #[test]
 fn bodies_are_bounded() {
     let daemon = Daemon::start();
