@@ -423,7 +423,9 @@ impl Twin {
 
 /// Sysctls of which the kernel says nothing.
 fn unannounced_key(key: &str) -> bool {
-    key.contains("multipath") || key.contains("update_priority")
+    ["multipath", "update_priority", "force_forwarding"]
+        .iter()
+        .any(|quiet| key.contains(quiet))
 }
 
 /// The daemon looks once a second.

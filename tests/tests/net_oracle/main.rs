@@ -3,8 +3,10 @@
 
 mod changes;
 mod checksums;
+mod dead_legs;
 mod fib;
 mod mtu;
+mod odd_routes;
 mod slow_path;
 mod super_frames;
 mod together;
@@ -77,6 +79,12 @@ const CHANGING: &[(&str, Table<Twin>)] = &[
     ("neighbours", f_fib::neighbours),
     ("many_routes", fib::many_routes),
     ("equal_legs", fib::equal_legs),
+    ("carrier_loss", dead_legs::carrier_loss),
+    ("carrier_loss_ignored", dead_legs::carrier_loss_ignored),
+    ("failed_leg", dead_legs::failed_leg),
+    ("leg_down", dead_legs::leg_down),
+    ("tunnels", odd_routes::tunnels),
+    ("forced_forwarding", odd_routes::forced_forwarding),
     ("mid_traffic", changes::mid_traffic),
     ("mtu::device", mtu::device),
     ("mtu::routes", mtu::routes),
