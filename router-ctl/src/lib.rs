@@ -18,6 +18,7 @@ mod lock;
 pub mod netlink;
 mod output;
 pub mod reconcile;
+mod regular;
 pub mod service;
 pub mod sys;
 pub mod sysctl;

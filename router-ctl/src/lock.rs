@@ -8,6 +8,8 @@ use std::{
     path::Path,
 };
 
+use crate::regular;
+
 /// How often a file may be replaced while it is being locked.
 const TRIES: usize = 16;
 
@@ -22,13 +24,9 @@ const TRIES: usize = 16;
 /// `WouldBlock`: another process has it.
 pub(crate) fn lock(path: &Path) -> Result<File, TryLockError> {
     for _ in 0..TRIES {
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(TryLockError::Error)?;
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true).mode(0o600);
+        let file = regular::open(&mut options, path).map_err(TryLockError::Error)?;
         file.try_lock()?;
         if is_at(&file, path).map_err(TryLockError::Error)? {
             return Ok(file);

@@ -24,6 +24,7 @@ use crate::{
     clock, codes,
     config::{Config, Loaded},
     error::Error,
+    regular,
 };
 
 /// A configuration, and when it was put into force.
@@ -93,7 +94,7 @@ impl Saved {
     /// Reads it. One that makes no sense is as good as none.
     pub(super) fn open(state_dir: &Path, instance: &str) -> Self {
         let path = state_dir.join(format!("{instance}.config.json"));
-        let content = match fs::read(&path) {
+        let content = match regular::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {
                 warn!(%error, "cannot make sense of {}", path.display());
                 Content::default()
@@ -342,10 +343,14 @@ impl Saved {
             .mode(0o700)
             .create(folder)?;
         let new = self.path.with_extension("json.new");
+        // Left by a daemon that died here.
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         let written = OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(0o600)
             .open(&new)
             .and_then(|mut file| {
@@ -399,6 +404,17 @@ mod tests {
         fn start(&self, file: &str) -> (String, Option<Why>) {
             let start = self.open().start(loaded(file)).unwrap();
             (start.loaded.config.networks[0].name.clone(), start.why)
+        }
+    }
+
+    #[test]
+    fn a_pipe_in_its_place_is_replaced() {
+        let fixture = Fixture::new();
+        let path = fixture.0.path().join("default.config.json");
+        for place in [path.clone(), path.with_extension("json.new")] {
+            regular::make_pipe(&place);
+            assert_eq!(fixture.start("a"), ("a".into(), None));
+            assert!(path.metadata().unwrap().is_file());
         }
     }
 

@@ -21,9 +21,10 @@ use crate::{
     journal,
     netlink::{
         PROTOCOL,
+        fixture::{address, device as link, unicast},
         types::{
-            Address, Leg, Link, Neighbour, NeighbourFlags, NeighbourState, Route, RouteKind,
-            TABLE_MAIN, Xdp, XdpAttachment,
+            Leg, Link, Neighbour, NeighbourFlags, NeighbourState, Route, RouteKind, Xdp,
+            XdpAttachment,
         },
     },
     reconcile::{Absence, Numbering},
@@ -65,17 +66,6 @@ fn config() -> Config {
     }
 }
 
-fn link(ifindex: IfIndex, name: &str) -> Link {
-    Link {
-        ifindex,
-        name: name.into(),
-        up: true,
-        carrier: true,
-        mtu: 1500,
-        ..Link::default()
-    }
-}
-
 fn attachment(ifindex: IfIndex, generic: bool) -> Attachment {
     Attachment {
         ifindex,
@@ -112,14 +102,7 @@ pub(super) fn known() -> Known {
         link(LAN, "eth0.100"),
     ];
     known.kernel.tables.addresses = ["10.0.0.1/24", "fd00::1/64", "fe80::1/64"]
-        .map(|address| Address {
-            ifindex: LAN,
-            address: address.parse().unwrap(),
-            peer: false,
-            global: true,
-            tentative: false,
-            duplicate: false,
-        })
+        .map(|gateway| address(LAN, gateway))
         .into();
     known.kernel.forwarding.v4 = true;
     known.kernel.forwarding.v6 = true;
@@ -647,17 +630,10 @@ fn routes_name_networks_and_devices() {
         device: Some(device),
     };
     let route = |dst: &str, legs: &[Leg]| Route {
-        table: TABLE_MAIN,
-        kind: RouteKind::Unicast,
-        dst: dst.parse().unwrap(),
-        from: None,
-        tos: 0,
         protocol: 117,
         metric: 50,
         legs: legs.into(),
-        source: None,
-        mtu: None,
-        nexthop_object: None,
+        ..unicast(dst, &[])
     };
     let other_table = Route {
         table: 100,
@@ -856,17 +832,9 @@ fn only_our_own_routes_are_replaced() {
     let with = |protocol| {
         let mut tables = tables.clone();
         tables.routes.push(Route {
-            table: TABLE_MAIN,
-            kind: RouteKind::Unicast,
-            dst: wanted.to,
-            from: None,
-            tos: 0,
             protocol,
             metric: 50,
-            legs: Vec::new(),
-            source: None,
-            mtu: None,
-            nexthop_object: None,
+            ..unicast(&wanted.to.to_string(), &[])
         });
         tables
     };

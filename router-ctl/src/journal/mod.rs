@@ -39,6 +39,7 @@ use tracing::warn;
 
 use self::store::Store;
 pub use self::{effect::Effect, system::System};
+use crate::regular;
 
 /// Lines about what is undone that a journal carries along before it is written
 /// anew.
@@ -248,7 +249,8 @@ impl Journal {
             .collect();
         others.sort();
         for other in others {
-            let text = File::open(&other).and_then(|mut file| store::whole_lines(&mut file));
+            let open = regular::open(File::options().read(true), &other);
+            let text = open.and_then(|mut file| store::whole_lines(&mut file));
             match text.map(|text| parse(&text)) {
                 Ok(Ok(content)) if content.about.as_ref() == Some(system) => {
                     entries.extend(content.entries);

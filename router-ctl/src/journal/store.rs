@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::Line;
-use crate::lock;
+use crate::{lock, regular};
 
 /// A file of lines that nobody else writes.
 #[derive(Debug)]
@@ -148,7 +148,7 @@ impl Store {
 
     /// Whether another process writes what is at the path by now.
     pub(super) fn is_anothers(&self) -> bool {
-        let there = File::open(&self.path);
+        let there = regular::open(File::options().read(true), &self.path);
         !lock::is_at(&self.file, &self.path).unwrap_or(false)
             && there.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
     }

@@ -408,10 +408,14 @@ fn a_journal_that_cannot_be_written_anew_stays() {
 /// head.
 #[test]
 fn a_journal_that_was_removed_or_changed_is_written_anew() {
-    let harms: [fn(&Path); 5] = [
+    let harms: [fn(&Path); 6] = [
         |path| fs::remove_file(path).unwrap(),
         |path| fs::remove_dir_all(path.parent().unwrap()).unwrap(),
         |path| fs::write(path, "").unwrap(),
+        |path| {
+            fs::remove_file(path).unwrap();
+            regular::make_pipe(path);
+        },
         |path| fs::write(path, "{}, garbage").unwrap(),
         |path| {
             let other = path.with_extension("backup");
@@ -434,6 +438,18 @@ fn a_journal_that_was_removed_or_changed_is_written_anew() {
         drop(journal);
         assert_eq!(fixture.open().entries().len(), 2);
     }
+}
+
+#[test]
+fn a_pipe_in_its_place_is_not_waited_for() {
+    let fixture = Fixture::new();
+    regular::make_pipe(&fixture.path());
+    let error = Journal::open(&fixture.path(), &system(1)).unwrap_err();
+    let message = error.to_string();
+    assert!(
+        message.ends_with("it is not a regular file; remove it"),
+        "{message}"
+    );
 }
 
 /// The lock in `/run` went with it, and a second daemon has begun its own.

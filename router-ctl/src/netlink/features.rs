@@ -30,8 +30,6 @@ const SENDS_BUFFERS: u64 = 1 << 6;
 
 /// `struct genlmsghdr`: command, version, nothing.
 const GENERIC: usize = 4;
-/// `NLMSG_ERROR`.
-const ERROR: u16 = 2;
 /// `NLM_F_REQUEST`.
 const REQUEST: u16 = 1;
 const LONGEST: usize = 1 << 14;
@@ -77,9 +75,8 @@ fn ask<T>(
     socket.recv(&mut datagram, 0)?;
     let broken = || io::Error::from(io::ErrorKind::InvalidData);
     let answer = raw::messages(&datagram).next().ok_or_else(broken)?;
-    if answer.kind == ERROR {
-        let code = answer.payload().first_chunk().ok_or_else(broken)?;
-        return match -i32::from_ne_bytes(*code) {
+    if let Some(error) = answer.error() {
+        return match error? {
             libc::ENOENT | libc::ENODEV => Ok(None),
             error => Err(io::Error::from_raw_os_error(error).into()),
         };

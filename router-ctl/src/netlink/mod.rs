@@ -9,6 +9,8 @@ mod addresses;
 mod delta;
 mod error;
 mod features;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod index;
 mod links;
 mod mirror;

@@ -39,8 +39,7 @@ const FORWARD: u32 = 2;
 /// `NF_DROP`.
 const DROP: u32 = 0;
 
-/// `NLMSG_ERROR`, `NLMSG_DONE`.
-const ERROR: u16 = 2;
+/// `NLMSG_DONE`.
 const DONE: u16 = 3;
 /// `NLM_F_REQUEST | NLM_F_DUMP`.
 const DUMP: u16 = 0x301;
@@ -154,17 +153,15 @@ fn request() -> Vec<u8> {
 /// Reads a part of an answer. `true`: it was the last one.
 fn read(datagram: &[u8], chains: &mut Vec<DroppingChain>) -> Result<bool, Error> {
     for message in raw::messages(datagram) {
+        if let Some(errno) = message.error() {
+            return Err(Error::Refused {
+                errno: io::Error::from_raw_os_error(errno?),
+                words: None,
+            });
+        }
         match message.kind {
             NEW_CHAIN => chains.extend(dropping(message.payload())),
             DONE => return Ok(true),
-            ERROR => {
-                let number = message.payload().first_chunk().copied();
-                let errno = i32::from_ne_bytes(number.unwrap_or_default());
-                return Err(Error::Refused {
-                    errno: io::Error::from_raw_os_error(-errno),
-                    words: None,
-                });
-            }
             _ => {}
         }
     }
@@ -270,7 +267,7 @@ mod tests {
 
     #[test]
     fn refusals_and_rubbish() {
-        let refused = message(ERROR, &(-libc::EPERM).to_ne_bytes());
+        let refused = message(raw::ERROR, &(-libc::EPERM).to_ne_bytes());
         let error = read(&refused, &mut Vec::new()).unwrap_err();
         assert_eq!(error.errno(), Some(libc::EPERM));
         let whole = chain(2, FORWARD, DROP);

@@ -5,6 +5,8 @@
 //! Layout: include/uapi/linux/{netlink,rtnetlink,netconf}.h. Numbers are in the
 //! byte order of the host.
 
+use std::io;
+
 use router_common::wire::IfIndex;
 
 /// `struct nlmsghdr`.
@@ -12,6 +14,8 @@ const HEADER: usize = 16;
 /// Headers and attributes begin at multiples of this.
 const ALIGNMENT: usize = 4;
 
+/// `NLMSG_ERROR`.
+pub(super) const ERROR: u16 = 2;
 /// `NLM_F_REPLACE`, in messages about something new: it takes the place of what
 /// was there.
 pub(super) const REPLACE: u16 = 0x100;
@@ -40,6 +44,16 @@ impl<'b> Message<'b> {
     /// What follows the header.
     pub(super) fn payload(&self) -> &'b [u8] {
         self.whole.get(HEADER..).unwrap_or_default()
+    }
+
+    /// What the kernel refused with, if this is an `NLMSG_ERROR`; 0: nothing, it
+    /// acknowledges.
+    pub(super) fn error(&self) -> Option<io::Result<i32>> {
+        (self.kind == ERROR).then(|| {
+            let code = self.payload().first_chunk().copied();
+            let code = code.ok_or(io::ErrorKind::InvalidData)?;
+            Ok(i32::from_ne_bytes(code).saturating_neg())
+        })
     }
 
     /// First byte of every payload here: the address family, or 0.

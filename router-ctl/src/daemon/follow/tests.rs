@@ -17,7 +17,8 @@ use crate::{
     dataplane::MemoryDataplane,
     netlink::{
         self, Dump,
-        types::{Address, Leg, Route, RouteKind, Rules, TABLE_MAIN, Tables, Vlan},
+        fixture::{self, address, device},
+        types::{Route, Rules, Tables},
     },
     reconcile::{Numbering, Operation},
     sysctl::Sysctls,
@@ -113,58 +114,12 @@ impl Source for Twin {
     }
 }
 
-fn device(ifindex: IfIndex, name: &str) -> Link {
-    Link {
-        ifindex,
-        name: name.into(),
-        mtu: 1500,
-        up: true,
-        carrier: true,
-        ..Link::default()
-    }
-}
-
 fn vlan(ifindex: IfIndex, vid: u16) -> Link {
-    Link {
-        kind: Some("vlan".into()),
-        parent: Some(TRUNK),
-        vlan: Some(Vlan {
-            vid,
-            protocol: 0x8100,
-            ..Vlan::default()
-        }),
-        ..device(ifindex, &format!("eth0.{vid}"))
-    }
-}
-
-fn address(ifindex: IfIndex, address: &str) -> Address {
-    Address {
-        ifindex,
-        address: address.parse().unwrap(),
-        peer: false,
-        global: true,
-        tentative: false,
-        duplicate: false,
-    }
+    fixture::vlan(ifindex, &device(TRUNK, "eth0"), vid)
 }
 
 fn route(dst: &str, device: IfIndex) -> Route {
-    Route {
-        table: TABLE_MAIN,
-        kind: RouteKind::Unicast,
-        dst: dst.parse().unwrap(),
-        from: None,
-        tos: 0,
-        protocol: 2,
-        metric: 0,
-        legs: vec![Leg {
-            via: None,
-            device: Some(device),
-        }],
-        source: None,
-        mtu: None,
-        nexthop_object: None,
-    }
+    fixture::unicast(dst, &[device])
 }
 
 fn config() -> Config {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use ipnet::IpNet;
 use router_common::{
     abi::{LocalAddress, NetworkName},
     wire::{NetworkId, Vid},
@@ -13,7 +14,10 @@ use crate::{
     daemon::apply::{self, Machine},
     dataplane::{self, Attach, Counters, MemoryDataplane, Sent},
     error::Error,
-    netlink::types::{Address, Leg, Route, RouteKind, TABLE_MAIN, Tables, Vlan},
+    netlink::{
+        fixture::{address, device, route, unicast, vlan},
+        types::{Leg, Route, RouteKind, TABLE_MAIN, Tables},
+    },
     sysctl::{Forwarding, InterfaceForwarding},
 };
 
@@ -147,17 +151,10 @@ fn config(networks: &[Network]) -> Config {
 
 /// What the kernel has of these networks.
 fn kernel<'n>(networks: impl Iterator<Item = &'n Network>) -> Kernel {
-    let link = |ifindex, name: &str| Link {
-        ifindex,
-        name: name.into(),
-        mtu: 1500,
-        up: true,
-        carrier: true,
-        ..Link::default()
-    };
+    let trunk = device(TRUNK, "eth0");
     let mut kernel = Kernel {
         tables: Tables {
-            links: vec![link(TRUNK, "eth0")],
+            links: vec![trunk.clone()],
             ..Tables::default()
         },
         forwarding: Forwarding {
@@ -167,54 +164,26 @@ fn kernel<'n>(networks: impl Iterator<Item = &'n Network>) -> Kernel {
         },
     };
     for network in networks {
-        let device = device_of(network);
-        kernel.tables.links.push(Link {
-            kind: Some("vlan".into()),
-            parent: Some(TRUNK),
-            vlan: Some(Vlan {
-                vid: network.vlan.get(),
-                protocol: reconcile::IEEE_8021Q,
-                ..Vlan::default()
-            }),
-            ..link(device, &network.interface)
-        });
+        let ifindex = device_of(network);
+        let vid = network.vlan.get();
+        kernel.tables.links.push(vlan(ifindex, &trunk, vid));
         for gateway in &network.gateways {
-            kernel.tables.addresses.push(Address {
-                ifindex: device,
-                address: *gateway,
-                peer: false,
-                global: true,
-                tentative: false,
-                duplicate: false,
-            });
-            for (kind, table, dst) in [
-                (RouteKind::Unicast, TABLE_MAIN, gateway.trunc()),
-                (RouteKind::Local, 255, gateway.addr().into()),
-            ] {
-                kernel.tables.routes.push(Route {
-                    table,
-                    kind,
-                    dst,
-                    from: None,
-                    tos: 0,
-                    protocol: 2,
-                    metric: 0,
-                    legs: vec![Leg {
-                        via: None,
-                        device: Some(device),
-                    }],
-                    source: None,
-                    mtu: None,
-                    nexthop_object: None,
-                });
-            }
+            let gateway = gateway.to_string();
+            let address = address(ifindex, &gateway);
+            let prefix = address.address.trunc().to_string();
+            let own = IpNet::from(address.address.addr()).to_string();
+            kernel.tables.routes.extend([
+                unicast(&prefix, &[ifindex]),
+                route(RouteKind::Local, 255, &own, &[ifindex]),
+            ]);
+            kernel.tables.addresses.push(address);
         }
         let interface = InterfaceForwarding {
             v4: true,
             v6_mtu: Some(1500),
             ..InterfaceForwarding::default()
         };
-        kernel.forwarding.interfaces.insert(device, interface);
+        kernel.forwarding.interfaces.insert(ifindex, interface);
     }
     kernel
 }

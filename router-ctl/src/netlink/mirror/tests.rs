@@ -1,51 +1,18 @@
 //! Announcements in, tables out.
 
 use super::*;
-use crate::netlink::types::{Leg, NeighbourFlags};
+use crate::netlink::{
+    fixture::{address, device as link, unicast},
+    types::NeighbourFlags,
+};
 
 const LAN: IfIndex = IfIndex::new(10);
 const WAN: IfIndex = IfIndex::new(20);
 
-fn link(ifindex: IfIndex, name: &str) -> Link {
-    Link {
-        ifindex,
-        name: name.into(),
-        up: true,
-        carrier: true,
-        ..Link::default()
-    }
-}
-
-fn address(ifindex: IfIndex, address: &str) -> Address {
-    Address {
-        ifindex,
-        address: address.parse().unwrap(),
-        peer: false,
-        global: true,
-        tentative: false,
-        duplicate: false,
-    }
-}
-
 fn route(dst: &str, devices: &[IfIndex]) -> Route {
     Route {
-        table: TABLE_MAIN,
-        kind: RouteKind::Unicast,
-        dst: dst.parse().unwrap(),
-        from: None,
-        tos: 0,
         protocol: 186,
-        metric: 0,
-        legs: devices
-            .iter()
-            .map(|device| Leg {
-                via: None,
-                device: Some(*device),
-            })
-            .collect(),
-        source: None,
-        mtu: None,
-        nexthop_object: None,
+        ..unicast(dst, devices)
     }
 }
 

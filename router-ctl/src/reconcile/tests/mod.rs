@@ -17,7 +17,10 @@ use router_common::{
 use super::*;
 use crate::{
     config::{Network, PcpPolicy, Trunk, XdpMode},
-    netlink::types::{Address, Leg, Link, Route, RouteKind, TABLE_MAIN, Vlan},
+    netlink::{
+        fixture::{self, address, device, route, unicast},
+        types::{Address, Link, Route, RouteKind, TABLE_MAIN},
+    },
     sysctl::InterfaceForwarding,
 };
 
@@ -54,66 +57,8 @@ fn config() -> Config {
     }
 }
 
-fn device(ifindex: IfIndex, name: &str) -> Link {
-    Link {
-        ifindex,
-        name: name.into(),
-        mac: MacAddr::new([2, 0, 0, 0, 0, 1]),
-        mtu: 1500,
-        up: true,
-        carrier: true,
-        ..Link::default()
-    }
-}
-
 fn vlan(ifindex: IfIndex, vid: u16) -> Link {
-    Link {
-        kind: Some("vlan".into()),
-        parent: Some(TRUNK),
-        vlan: Some(Vlan {
-            vid,
-            protocol: 0x8100,
-            ..Vlan::default()
-        }),
-        ..device(ifindex, &format!("eth0.{vid}"))
-    }
-}
-
-fn address(ifindex: IfIndex, address: &str) -> Address {
-    Address {
-        ifindex,
-        address: address.parse().unwrap(),
-        peer: false,
-        global: true,
-        tentative: false,
-        duplicate: false,
-    }
-}
-
-fn route(kind: RouteKind, table: u32, dst: &str, devices: &[IfIndex]) -> Route {
-    Route {
-        table,
-        kind,
-        dst: dst.parse().unwrap(),
-        from: None,
-        tos: 0,
-        protocol: 2,
-        metric: 0,
-        legs: devices
-            .iter()
-            .map(|device| Leg {
-                via: None,
-                device: Some(*device),
-            })
-            .collect(),
-        source: None,
-        mtu: None,
-        nexthop_object: None,
-    }
-}
-
-fn unicast(dst: &str, devices: &[IfIndex]) -> Route {
-    route(RouteKind::Unicast, TABLE_MAIN, dst, devices)
+    fixture::vlan(ifindex, &device(TRUNK, "eth0"), vid)
 }
 
 fn local(dst: &str) -> Route {
