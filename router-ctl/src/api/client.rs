@@ -39,8 +39,9 @@ use crate::{
 const CONNECT_TIME: Duration = Duration::from_secs(2);
 /// Longest time for an answer.
 const ANSWER_TIME: Duration = Duration::from_secs(15);
-/// Longest time for `down` and `config apply`, which undoes thousands of networks one by one.
-const DOWN_TIME: Duration = Duration::from_secs(120);
+/// Longest time for `down` and `config apply`, which do and undo thousands of things one
+/// by one.
+const CHANGE_TIME: Duration = Duration::from_secs(120);
 /// Longest answer, bytes: a million routes fit.
 const ANSWER_LIMIT: usize = 512 << 20;
 /// Longest event of `monitor`, bytes.
@@ -216,7 +217,7 @@ impl Client {
     /// # Errors
     /// As [`Client::status`].
     pub async fn config_apply(&self, request: &ConfigApply) -> Result<ConfigApplied, Error> {
-        self.ask(Method::POST, config_path::APPLY, Some(request), DOWN_TIME)
+        self.ask(Method::POST, config_path::APPLY, Some(request), CHANGE_TIME)
             .await
     }
 
@@ -234,8 +235,13 @@ impl Client {
     /// # Errors
     /// As [`Client::status`].
     pub async fn config_rollback(&self) -> Result<ConfigApplied, Error> {
-        self.ask(Method::POST, config_path::ROLLBACK, None::<&()>, DOWN_TIME)
-            .await
+        self.ask(
+            Method::POST,
+            config_path::ROLLBACK,
+            None::<&()>,
+            CHANGE_TIME,
+        )
+        .await
     }
 
     /// `POST /v1/down`.
@@ -243,7 +249,7 @@ impl Client {
     /// # Errors
     /// As [`Client::status`].
     pub async fn down(&self) -> Result<(), Error> {
-        self.ask(Method::POST, path::DOWN, None::<&()>, DOWN_TIME)
+        self.ask(Method::POST, path::DOWN, None::<&()>, CHANGE_TIME)
             .await
     }
 

@@ -1,14 +1,18 @@
 //! What systemd is told (sd_notify(3)): that the daemon forwards, how it does,
 //! that it lives, and that it is about to end. Nothing, where nobody asks.
 //!
-//! Invariant: only the watch loop says that the daemon lives. A loop that hangs
-//! says nothing, although the API, which is another task, still answers: then
+//! Invariant: only the watch loop says that the daemon lives, and, while thousands
+//! of things are to be done before it goes round again, what does them. A loop that
+//! hangs says nothing, although the API, which is another task, still answers: then
 //! systemd's watchdog ends the daemon and starts it anew, and the kernel and XDP
 //! forward meanwhile.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use sd_notify::NotifyState;
@@ -16,6 +20,11 @@ use tracing::warn;
 
 use super::view::Known;
 use crate::api::model::State;
+
+/// Between two times that it is told that there is progress.
+const PERIOD: Duration = Duration::from_secs(1);
+/// For how long that holds: one thing that is done takes far less.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The service manager that started this process, if one did.
 #[derive(Debug, Default)]
@@ -75,6 +84,38 @@ impl Supervisor {
         {
             warn!(%error, "systemd cannot be told how it goes");
         }
+    }
+}
+
+/// Says that work which takes long goes on: a start, an apply or a `down` of
+/// thousands of sub-interfaces is not one that hangs.
+#[derive(Debug)]
+pub(super) struct Progress {
+    told: Instant,
+}
+
+impl Progress {
+    /// Begins now.
+    pub(super) fn new() -> Self {
+        Self {
+            told: Instant::now(),
+        }
+    }
+
+    /// One more thing is done.
+    pub(super) fn made(&mut self) {
+        let now = Instant::now();
+        if now - self.told < PERIOD {
+            return;
+        }
+        self.told = now;
+        let patience = u32::try_from(PATIENCE.as_micros()).unwrap_or(u32::MAX);
+        let states = [
+            NotifyState::Watchdog,
+            NotifyState::ExtendTimeoutUsec(patience),
+        ];
+        // Who cannot be reached is told of by `Supervisor`.
+        let _ = sd_notify::notify(&states);
     }
 }
 

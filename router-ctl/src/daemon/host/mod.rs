@@ -19,7 +19,7 @@ use router_common::wire::IfIndex;
 use tracing::{debug, info};
 
 pub(super) use self::rehearsal::Rehearsal;
-use super::{fail, saved::Saved};
+use super::{fail, saved::Saved, supervisor::Progress};
 use crate::{
     codes,
     dataplane::PinDir,
@@ -49,6 +49,7 @@ pub(super) struct Host {
     others: Vec<Entry>,
     /// Nothing is done: it is noted what would be.
     rehearsal: Option<Rehearsal>,
+    progress: Progress,
 }
 
 impl Host {
@@ -76,6 +77,7 @@ impl Host {
             system,
             others: Vec::new(),
             rehearsal: None,
+            progress: Progress::new(),
         })
     }
 
@@ -86,6 +88,7 @@ impl Host {
             return Ok(());
         }
         info!(?effect, "doing");
+        self.progress.made();
         let device = self.device_named_by(&effect).await?;
         let announced = self.announce(effect.clone(), device)?;
         match self.act(&effect, device).await {
@@ -198,6 +201,7 @@ impl Host {
         let announced = self.journal.announce_all(effects);
         let announced = announced.map_err(|error| fail::journal(&error))?;
         for (at, (change, spec)) in routes.iter().enumerate() {
+            self.progress.made();
             let Err(refused) = self.netlink.change_route(*change, spec).await else {
                 continue;
             };
@@ -316,6 +320,7 @@ impl Host {
         let mut unwritten = Vec::new();
         for entry in chosen {
             debug!(effect = ?entry.effect, "undoing");
+            self.progress.made();
             let undone = if self.is_held_by_others(entry) {
                 info!(effect = ?entry.effect, "another instance has use for it: left as it is");
                 Ok(())
