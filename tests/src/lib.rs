@@ -38,6 +38,7 @@ pub mod router_daemon;
 pub mod scratch;
 pub mod sys;
 pub mod tables;
+pub mod tasks;
 pub mod topology;
 pub mod transfer;
 pub mod wait;

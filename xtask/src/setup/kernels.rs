@@ -15,6 +15,8 @@ use crate::{paths, step};
 /// A kernel to boot in a virtual machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kernel {
+    /// Debian 11's own: older than any that the router is for (5.15).
+    V5_10,
     /// Debian 12's own.
     V6_1,
     /// Debian 12's backport of Debian 13's.
@@ -26,6 +28,7 @@ pub(crate) enum Kernel {
 impl fmt::Display for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Self::V5_10 => "5.10",
             Self::V6_1 => "6.1",
             Self::V6_12 => "6.12",
             Self::Newest => "newest",
@@ -38,10 +41,11 @@ impl FromStr for Kernel {
 
     fn from_str(text: &str) -> Result<Self> {
         match text {
+            "5.10" => Ok(Self::V5_10),
             "6.1" => Ok(Self::V6_1),
             "6.12" => Ok(Self::V6_12),
             "newest" => Ok(Self::Newest),
-            _ => bail!("there are 6.1, 6.12 and newest"),
+            _ => bail!("there are 5.10, 6.1, 6.12 and newest"),
         }
     }
 }
@@ -51,7 +55,7 @@ impl Kernel {
     /// ones, which lack 9p.
     fn metapackage(self) -> &'static str {
         match self {
-            Self::V6_1 | Self::Newest => "linux-image-amd64",
+            Self::V5_10 | Self::V6_1 | Self::Newest => "linux-image-amd64",
             Self::V6_12 => "linux-image-6.12-amd64",
         }
     }
@@ -89,6 +93,7 @@ pub(crate) fn image(kernel: Kernel) -> Result<PathBuf> {
 
 pub(super) fn install(kernel: Kernel) -> Result<()> {
     let apt = match kernel {
+        Kernel::V5_10 => Apt::suite("bullseye")?,
         Kernel::Newest => Apt::suite("unstable")?,
         Kernel::V6_1 | Kernel::V6_12 => Apt::system(),
     };
@@ -193,7 +198,7 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for kernel in [Kernel::V6_1, Kernel::V6_12, Kernel::Newest] {
+        for kernel in [Kernel::V5_10, Kernel::V6_1, Kernel::V6_12, Kernel::Newest] {
             assert_eq!(kernel.to_string().parse::<Kernel>().unwrap(), kernel);
         }
         assert!("6.2".parse::<Kernel>().is_err());

@@ -16,6 +16,7 @@ use nix::{
 };
 use router_tests::{
     netns::Netns,
+    tasks,
     topology::{ROUTER_MAC, TRUNK, VLANS, mac_text},
     wait,
 };
@@ -118,15 +119,17 @@ impl Daemon {
         if result.is_err() {
             let _ = waiting.kill();
         }
+        let threads = self.child.as_ref().map(|child| tasks::of(child.id()));
         let output = waiting
             .wait_with_output()
             .context("cannot wait for router-ctl")?;
         let status = result?;
         ensure!(
             status.success(),
-            "router-ctl status --wait {seconds}: {status}: {}{}",
+            "router-ctl status --wait {seconds}: {status}: {}{}\nThe daemon's threads:\n{}",
             String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
+            String::from_utf8_lossy(&output.stderr),
+            threads.unwrap_or_default()
         );
         Ok(())
     }
