@@ -26,11 +26,12 @@ use super::{
     pace::Pace,
     source::{Kernel, Source as _},
     supervisor::Supervisor,
+    transforms::Guarded,
     view::Known,
     xdp::Care,
 };
 use crate::{
-    api::model::{ConfigApplied, RouteChange},
+    api::model::{ConfigApplied, Problem, RouteChange},
     codes,
     config::Config,
     dataplane::Dataplane,
@@ -155,6 +156,7 @@ pub(super) struct Engine {
     pub(super) care: Care,
     pub(super) netfilter: Netfilter,
     pub(super) losses: Losses,
+    pub(super) guarded: Guarded,
 }
 
 impl Engine {
@@ -180,6 +182,7 @@ impl Engine {
             care: Care::default(),
             netfilter: Netfilter::default(),
             losses: Losses::default(),
+            guarded: Guarded::default(),
         }
     }
 
@@ -187,6 +190,7 @@ impl Engine {
     /// written, so try again.
     pub(super) async fn resync(&mut self) -> Result<bool, Error> {
         let config = self.shared.config();
+        self.look_at_policies();
         for _ in 0..RESYNC_TRIES {
             self.follower.read(&config).await.map_err(|error| {
                 fail::refused(codes::NETLINK, "cannot read the kernel's tables", &error)
@@ -232,7 +236,8 @@ impl Engine {
             let known = self.shared.known();
             (known.numbering.adapted(&config), known.ready)
         };
-        let kernel = self.follower.kernel(&config);
+        let mut kernel = self.follower.kernel(&config);
+        kernel.transforms = self.guarded.found();
         let mut known = self.keeper.keep(
             Arc::clone(&config),
             numbering,
@@ -244,7 +249,7 @@ impl Engine {
         known.pin_failure = self.care.pin_failure.clone();
         known.journal_failure = self.care.journal_failure.clone();
         known.attach_failures = self.care.attach_failures.clone();
-        known.warnings = self.netfilter.warnings(&config);
+        known.warnings = self.warnings(&config);
         known.losses = self.care.losses.clone();
         known.rx_vlan = self.read_rx_vlan(&config);
         known.troubles = self.follower.problems();
@@ -259,6 +264,18 @@ impl Engine {
             self.pace.want(now);
         }
         self.current
+    }
+
+    /// What users should know, and is as it should be for all that.
+    pub(super) fn warnings(&self, config: &Config) -> Vec<Problem> {
+        let mut warnings = self.netfilter.warnings(config);
+        warnings.extend(self.guarded.warning(config));
+        warnings
+    }
+
+    /// Has the maps reconciled soon.
+    pub(super) fn want(&mut self, now: Instant) {
+        self.pace.want(now);
     }
 
     /// When [`go_on`](Self::go_on) is to be called.
@@ -331,6 +348,7 @@ impl Engine {
         self.follower.look_at(self.trunks_and_peers(&config));
         self.use_neighbours();
         self.look_at_netfilter();
+        self.look_at_policies();
         let rx_vlan = self.read_rx_vlan(&config);
         {
             let mut known = self.shared.known();

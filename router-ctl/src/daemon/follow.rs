@@ -262,7 +262,11 @@ impl<S: Source> Follower<S> {
         let tables = self.mirror.tables();
         let index = Index::of(&tables);
         let forwarding = self.sysctls.of(config, &index, self.source.sysctls());
-        Kernel { tables, forwarding }
+        Kernel {
+            tables,
+            forwarding,
+            ..Kernel::default()
+        }
     }
 
     /// Whether what is known has to be looked at once more when a change is

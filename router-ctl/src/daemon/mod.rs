@@ -45,6 +45,7 @@ mod source;
 mod supervisor;
 #[cfg(test)]
 mod tests;
+mod transforms;
 mod view;
 mod watch;
 mod xdp;

@@ -65,7 +65,7 @@ impl Engine {
     /// Each second: has something been changed?
     pub(super) fn look_at_netfilter(&mut self) {
         self.netfilter.look();
-        let warnings = self.netfilter.warnings(&self.shared.config());
+        let warnings = self.warnings(&self.shared.config());
         self.shared.known().warnings = warnings;
     }
 }

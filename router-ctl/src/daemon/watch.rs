@@ -45,6 +45,7 @@ pub(super) async fn serve(
                     sleep(PERIOD).await;
                 }
             }
+            () = engine.guarded.changed() => engine.look_at_policies(),
             answer = engine.follower.answered() => engine.take(answer),
             () = sleep_until(due.unwrap_or(later)) => engine.go_on(),
             _ = ticks.tick() => {

@@ -7,9 +7,9 @@
 use std::io;
 
 use router_common::wire::IfIndex;
-use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_GENERIC};
+use rtnetlink::sys::protocols::NETLINK_GENERIC;
 
-use super::{Error, raw};
+use super::{Error, asking, raw};
 
 /// `GENL_ID_CTRL`: the family that knows the others.
 const CONTROL: u16 = 16;
@@ -30,9 +30,6 @@ const SENDS_BUFFERS: u64 = 1 << 6;
 
 /// `struct genlmsghdr`: command, version, nothing.
 const GENERIC: usize = 4;
-/// `NLM_F_REQUEST`.
-const REQUEST: u16 = 1;
-const LONGEST: usize = 1 << 14;
 
 /// Whether the driver sends frames in several buffers that XDP redirects to the
 /// device. No kernel before 6.3 takes one.
@@ -40,23 +37,12 @@ const LONGEST: usize = 1 << 14;
 /// # Errors
 /// If there is no such device, and the kernel's own.
 pub fn xdp_sends_buffers(device: IfIndex) -> Result<bool, Error> {
-    let mut socket = Socket::new(NETLINK_GENERIC)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-    let Some(family) = ask(
-        &socket,
-        &request(CONTROL, GET_FAMILY, FAMILY_NAME, NETDEV),
-        family_id,
-    )?
-    else {
+    let named = request(CONTROL, GET_FAMILY, FAMILY_NAME, NETDEV);
+    let Some(family) = ask(&named, family_id)? else {
         return Ok(false);
     };
     let index = device.get().to_ne_bytes();
-    let features = ask(
-        &socket,
-        &request(family, GET_DEVICE, DEVICE_INDEX, &index),
-        features,
-    )?;
+    let features = ask(&request(family, GET_DEVICE, DEVICE_INDEX, &index), features)?;
     match features {
         Some(features) => Ok(features & SENDS_BUFFERS != 0),
         None => Err(io::Error::from_raw_os_error(libc::ENODEV).into()),
@@ -65,43 +51,29 @@ pub fn xdp_sends_buffers(device: IfIndex) -> Result<bool, Error> {
 
 /// Sends a request; what `read` finds in the answer, or `None` where the kernel
 /// knows nothing of the kind.
-fn ask<T>(
-    socket: &Socket,
-    request: &[u8],
-    read: impl Fn(&[u8]) -> Option<T>,
-) -> Result<Option<T>, Error> {
-    socket.send(request, 0)?;
-    let mut datagram = Vec::with_capacity(LONGEST);
-    socket.recv(&mut datagram, 0)?;
-    let broken = || io::Error::from(io::ErrorKind::InvalidData);
-    let answer = raw::messages(&datagram).next().ok_or_else(broken)?;
-    if let Some(error) = answer.error() {
-        return match error? {
-            libc::ENOENT | libc::ENODEV => Ok(None),
-            error => Err(io::Error::from_raw_os_error(error).into()),
-        };
+fn ask<T>(request: &[u8], read: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>, Error> {
+    let mut found = None;
+    let asked = asking::ask(NETLINK_GENERIC, request, |message| {
+        found = message.payload().get(GENERIC..).and_then(&read);
+    });
+    match asked {
+        Err(error) if error.is_missing() => Ok(None),
+        Err(error) => Err(error),
+        Ok(()) if found.is_none() => Err(io::Error::from(io::ErrorKind::InvalidData).into()),
+        Ok(()) => Ok(found),
     }
-    let body = answer.payload().get(GENERIC..).ok_or_else(broken)?;
-    Ok(Some(read(body).ok_or_else(broken)?))
 }
 
 /// A request with one attribute.
 fn request(family: u16, command: u8, attribute: u16, value: &[u8]) -> Vec<u8> {
-    let attribute_length = 4 + value.len();
-    let length = 16 + GENERIC + attribute_length.next_multiple_of(4);
-    let mut bytes = Vec::with_capacity(length);
+    let length = 4 + value.len();
+    let mut payload = vec![command, 1, 0, 0];
     // Names of families and device numbers are short.
-    let short = |length: usize| u16::try_from(length).unwrap_or(u16::MAX);
-    bytes.extend(u32::from(short(length)).to_ne_bytes());
-    bytes.extend(family.to_ne_bytes());
-    bytes.extend(REQUEST.to_ne_bytes());
-    bytes.extend([0; 8]);
-    bytes.extend([command, 1, 0, 0]);
-    bytes.extend(short(attribute_length).to_ne_bytes());
-    bytes.extend(attribute.to_ne_bytes());
-    bytes.extend(value);
-    bytes.resize(length, 0);
-    bytes
+    payload.extend(u16::try_from(length).unwrap_or(u16::MAX).to_ne_bytes());
+    payload.extend(attribute.to_ne_bytes());
+    payload.extend(value);
+    payload.resize(GENERIC + length.next_multiple_of(4), 0);
+    asking::request(family, asking::REQUEST, &payload)
 }
 
 fn family_id(body: &[u8]) -> Option<u16> {

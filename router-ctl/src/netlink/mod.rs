@@ -6,6 +6,7 @@
 //! speak in.
 
 mod addresses;
+mod asking;
 mod delta;
 mod error;
 mod features;
@@ -20,6 +21,7 @@ mod raw;
 mod routes;
 #[cfg(test)]
 mod tests;
+mod transforms;
 pub mod types;
 mod watch;
 
@@ -43,6 +45,7 @@ pub use self::{
     netfilter::{DroppingChain, ForwardChains},
     raw::{Netconf, Scope},
     routes::{PROTOCOL, protocol_name},
+    transforms::{Policies, Transforms},
     watch::{Heard, Watch},
 };
 

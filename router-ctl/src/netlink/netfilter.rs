@@ -9,11 +9,11 @@
 //! Layout: include/uapi/linux/netfilter/{nfnetlink,nf_tables}.h; numbers in
 //! attributes are big-endian.
 
-use std::{io, path::Path};
+use std::path::Path;
 
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 
-use super::{Error, raw};
+use super::{Error, asking, raw};
 
 /// `NFNL_SUBSYS_NFTABLES << 8`, in the type of each message.
 const NFTABLES: u16 = 10 << 8;
@@ -38,15 +38,6 @@ const FLAGS: u16 = 0xc000;
 const FORWARD: u32 = 2;
 /// `NF_DROP`.
 const DROP: u32 = 0;
-
-/// `NLMSG_DONE`.
-const DONE: u16 = 3;
-/// `NLM_F_REQUEST | NLM_F_DUMP`.
-const DUMP: u16 = 0x301;
-
-/// Answers that are taken in one go: no system has that many chains.
-const MOST: usize = 4096;
-const LONGEST: usize = 1 << 16;
 
 /// A base chain that drops what none of its rules accepts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,7 +70,7 @@ impl ForwardChains {
     /// If the kernel refuses.
     pub fn look(&mut self) -> Result<Option<Vec<DroppingChain>>, Error> {
         match &self.changes {
-            Some(socket) if !has_heard(socket)? => return Ok(None),
+            Some(socket) if !asking::has_heard(socket)? => return Ok(None),
             Some(_) => {}
             // Asking would load the module.
             None if !may_have_tables() => return Ok(None),
@@ -104,68 +95,17 @@ fn may_have_tables() -> bool {
     Path::new("/sys/module/nf_tables").exists() || !Path::new("/proc/modules").exists()
 }
 
-/// Whether something was announced, or so much that some of it was lost.
-fn has_heard(socket: &Socket) -> Result<bool, Error> {
-    let mut heard = false;
-    let mut datagram = Vec::with_capacity(LONGEST);
-    for _ in 0..MOST {
-        datagram.clear();
-        match socket.recv(&mut datagram, 0) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => heard = true,
-            Err(error) => return Err(error.into()),
-            Ok(_) => heard = true,
-        }
-    }
-    Ok(heard)
-}
-
-/// The kernel has each part of the answer ready when it is asked for.
 fn dump() -> Result<Vec<DroppingChain>, Error> {
-    let mut socket = Socket::new(NETLINK_NETFILTER)?;
-    socket.bind_auto()?;
-    socket.set_non_blocking(true)?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-    socket.send(&request(), 0)?;
+    // The family (any), version and resource.
+    let request = asking::request(GET_CHAIN, asking::DUMP, &[0; GENERIC]);
     let mut chains = Vec::new();
-    let mut datagram = Vec::with_capacity(LONGEST);
-    for _ in 0..MOST {
-        datagram.clear();
-        socket.recv(&mut datagram, 0)?;
-        if read(&datagram, &mut chains)? {
-            break;
+    asking::ask(NETLINK_NETFILTER, &request, |message| {
+        if message.kind == NEW_CHAIN {
+            chains.extend(dropping(message.payload()));
         }
-    }
+    })?;
     chains.sort();
     Ok(chains)
-}
-
-fn request() -> Vec<u8> {
-    let mut bytes = Vec::new();
-    bytes.extend(20_u32.to_ne_bytes());
-    bytes.extend(GET_CHAIN.to_ne_bytes());
-    bytes.extend(DUMP.to_ne_bytes());
-    // Number and sender; then the family (any), version and resource.
-    bytes.extend([0; 12]);
-    bytes
-}
-
-/// Reads a part of an answer. `true`: it was the last one.
-fn read(datagram: &[u8], chains: &mut Vec<DroppingChain>) -> Result<bool, Error> {
-    for message in raw::messages(datagram) {
-        if let Some(errno) = message.error() {
-            return Err(Error::Refused {
-                errno: io::Error::from_raw_os_error(errno?),
-                words: None,
-            });
-        }
-        match message.kind {
-            NEW_CHAIN => chains.extend(dropping(message.payload())),
-            DONE => return Ok(true),
-            _ => {}
-        }
-    }
-    Ok(false)
 }
 
 /// A chain, if it is one of those.
@@ -216,15 +156,6 @@ mod tests {
         bytes
     }
 
-    fn message(kind: u16, payload: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(16 + payload.len()).unwrap();
-        let mut bytes = length.to_ne_bytes().to_vec();
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend([0; 10]);
-        bytes.extend(payload);
-        bytes
-    }
-
     /// As the kernel tells of a base chain.
     fn chain(family: u8, hook: u32, policy: u32) -> Vec<u8> {
         let hook = attribute(HOOK_NUMBER, &hook.to_be_bytes());
@@ -236,12 +167,12 @@ mod tests {
             attribute(CHAIN_POLICY, &policy.to_be_bytes()),
             attribute(7, b"filter\0"),
         ];
-        message(NEW_CHAIN, &parts.concat())
+        parts.concat()
     }
 
     #[test]
     fn chains_that_drop_what_is_forwarded() {
-        let mut answer = Vec::new();
+        let mut chains = Vec::new();
         for (family, hook, policy) in [
             (2, FORWARD, DROP),
             (10, FORWARD, DROP),
@@ -251,14 +182,11 @@ mod tests {
             (2, 1, DROP),
             (7, FORWARD, DROP),
         ] {
-            answer.extend(chain(family, hook, policy));
+            chains.extend(dropping(&chain(family, hook, policy)));
         }
         // No base chain.
         let name = attribute(CHAIN_NAME, b"DOCKER\0");
-        answer.extend(message(NEW_CHAIN, &[&[2, 0, 0, 0][..], &name].concat()));
-        let mut chains = Vec::new();
-        assert!(!read(&answer, &mut chains).unwrap());
-        assert!(read(&message(DONE, &[0; 4]), &mut chains).unwrap());
+        chains.extend(dropping(&[&[2, 0, 0, 0][..], &name].concat()));
         let families: Vec<_> = chains.iter().map(|chain| chain.family).collect();
         assert_eq!(families, ["ip", "ip6", "inet"]);
         assert!(chains.iter().all(|chain| chain.table == "filter"));
@@ -266,16 +194,11 @@ mod tests {
     }
 
     #[test]
-    fn refusals_and_rubbish() {
-        let refused = message(raw::ERROR, &(-libc::EPERM).to_ne_bytes());
-        let error = read(&refused, &mut Vec::new()).unwrap_err();
-        assert_eq!(error.errno(), Some(libc::EPERM));
+    fn rubbish_is_no_chain() {
         let whole = chain(2, FORWARD, DROP);
+        assert!(dropping(&whole).is_some());
         for length in 0..whole.len() {
-            let mut chains = Vec::new();
-            // Cut short, it is no message at all.
-            let _ = read(&whole[..length], &mut chains);
-            assert_eq!(chains, []);
+            // Cut short, it may still say enough.
             let _ = dropping(&whole[..length]);
         }
     }

@@ -105,7 +105,8 @@ fn entry_flags(
         && prefixes.v4.iter().all(|net| ways.lead_back(*net, ifindex));
     [
         (flags::UP, place.is_up()),
-        (flags::FORWARD_V4, interface.v4),
+        // Policies of IPsec are none that XDP could repeat.
+        (flags::FORWARD_V4, interface.v4 && !kernel.transforms.v4),
         (
             flags::FORWARD_V6,
             // With proxy_ndp a destination may be this host's to answer. A rule
@@ -114,7 +115,8 @@ fn entry_flags(
             (global.v6 || interface.v6_forced)
                 && !global.v6_proxy_ndp
                 && !interface.v6_disabled
-                && !kernel.tables.rules_v6.suppressing,
+                && !kernel.tables.rules_v6.suppressing
+                && !kernel.transforms.v6,
         ),
         (
             // With rules of the namespace's own, fib_validate_source makes the

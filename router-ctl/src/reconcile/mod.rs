@@ -34,7 +34,7 @@ pub use self::{
 };
 use crate::{
     config::{Config, Network},
-    netlink::{Index, types::Tables},
+    netlink::{Index, Transforms, types::Tables},
     sysctl::Forwarding,
 };
 
@@ -45,6 +45,8 @@ pub struct Kernel {
     pub tables: Tables,
     /// Sysctls, by the devices of the networks.
     pub forwarding: Forwarding,
+    /// IPsec policies that what is forwarded has to pass.
+    pub transforms: Transforms,
 }
 
 /// What is asked for, apart from the configuration.

@@ -162,6 +162,7 @@ fn kernel<'n>(networks: impl Iterator<Item = &'n Network>) -> Kernel {
             v6: true,
             ..Forwarding::default()
         },
+        ..Kernel::default()
     };
     for network in networks {
         let ifindex = device_of(network);

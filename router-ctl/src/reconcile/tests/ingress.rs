@@ -54,6 +54,16 @@ fn ingress_flags_follow_the_kernel() {
             PLAIN & !FORWARD_V6,
         ),
         (
+            "IPsec policies for IPv4",
+            |k| k.transforms.v4 = true,
+            PLAIN & !FORWARD_V4,
+        ),
+        (
+            "IPsec policies for IPv6",
+            |k| k.transforms.v6 = true,
+            PLAIN & !FORWARD_V6,
+        ),
+        (
             "IPv6 disabled",
             |k| interface(k).v6_disabled = true,
             PLAIN & !FORWARD_V6,

@@ -97,6 +97,7 @@ fn kernel() -> Kernel {
             tos_priority: true,
             ..Forwarding::default()
         },
+        ..Kernel::default()
     };
     for ifindex in [MAC10, MAC20] {
         let interface = InterfaceForwarding {
