@@ -148,17 +148,10 @@ const fn fault(why: Why) -> RouteFault {
 /// In the place of the configured route.
 fn blackhole() -> Route {
     Route {
-        table: TABLE_MAIN,
         kind: RouteKind::Blackhole,
-        dst: "10.9.0.0/16".parse().unwrap(),
-        from: None,
-        tos: 0,
         protocol: 4,
         metric: 50,
-        legs: Vec::new(),
-        source: None,
-        mtu: None,
-        nexthop_object: None,
+        ..unicast("10.9.0.0/16", &[])
     }
 }
 

@@ -97,11 +97,10 @@ impl Guarded {
                 "the kernel forwards {family} alone: what it forwards has to pass IPsec policies, \
                  which XDP does not know"
             ),
-            help: Some(
+            help:
                 "`ip xfrm policy` shows them: without policies of the directions fwd and out XDP \
-                 forwards again"
+                   forwards again"
                     .into(),
-            ),
         })
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     error::Error,
     netlink::{
         fixture::{address, device, route, unicast, vlan},
-        types::{Leg, Route, RouteKind, TABLE_MAIN, Tables},
+        types::{RouteKind, Tables},
     },
     sysctl::{Forwarding, InterfaceForwarding},
 };
