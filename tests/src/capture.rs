@@ -234,8 +234,7 @@ fn receive_any(socket: &OwnedFd, buffer: &mut [u8]) -> Result<Option<(Frame, boo
     );
     let received = match received {
         Ok(received) => received,
-        // The second is told once when the interface goes down, or its carrier.
-        Err(Errno::EAGAIN | Errno::ENETDOWN) => return Ok(None),
+        Err(Errno::EAGAIN) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     ensure!(

@@ -222,7 +222,14 @@ impl Arm {
     fn drain_until(&mut self, seen: &mut Seen, asker: Option<Mac>) -> Result<bool> {
         let mut answered = false;
         for (wire, socket) in self.sockets.iter().enumerate() {
-            while let Some(frame) = capture::receive(socket, &mut self.buffer)? {
+            loop {
+                let frame = match capture::receive(socket, &mut self.buffer) {
+                    Ok(Some(frame)) => frame,
+                    Ok(None) => break,
+                    // Told once when a wire's end goes down; what came stays.
+                    Err(error) if error.downcast_ref() == Some(&Errno::ENETDOWN) => continue,
+                    Err(error) => return Err(error),
+                };
                 match noise::classify(&frame.bytes) {
                     Noise::Answer(to) => answered |= asker == Some(to),
                     Noise::Question => seen.questions += 1,
