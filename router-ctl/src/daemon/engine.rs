@@ -232,9 +232,9 @@ impl Engine {
         let begun = Instant::now();
         self.pace.begin();
         let config = self.shared.config();
-        let (numbering, ready) = {
+        let (numbering, ready, settled) = {
             let known = self.shared.known();
-            (known.numbering.adapted(&config), known.ready)
+            (known.numbering.adapted(&config), known.ready, known.settled)
         };
         let mut kernel = self.follower.kernel(&config);
         kernel.transforms = self.guarded.found();
@@ -254,6 +254,7 @@ impl Engine {
         known.rx_vlan = self.read_rx_vlan(&config);
         known.troubles = self.follower.problems();
         known.following = self.follower.counts().clone();
+        known.settled = settled || (ready && known.health().warnings.is_empty());
         self.current = known.map_failure.is_none();
         *self.shared.known() = known;
         self.shared.news.known(&self.shared.known());

@@ -88,7 +88,7 @@ impl Service for Handle {
             instance: self.shared.instance.clone(),
             state: health.state,
             problems: health.problems,
-            warnings: known.warnings.clone(),
+            warnings: [health.warnings, known.warnings.clone()].concat(),
             pid: std::process::id(),
             uptime_seconds: self.shared.started.elapsed().as_secs(),
             config: config

@@ -19,6 +19,8 @@ use crate::{
 pub(super) struct Health {
     pub(super) state: State,
     pub(super) problems: Vec<Problem>,
+    /// What is on its way, and over by itself.
+    pub(super) warnings: Vec<Problem>,
 }
 
 /// Judges what is known.
@@ -29,7 +31,7 @@ pub(super) fn judge(config: &Config, known: &Known) -> Health {
     for (at, trunk) in config.trunks.iter().enumerate() {
         judge_trunk(at, trunk, known, &index, &mend, &mut problems);
     }
-    let mut waiting = false;
+    let mut waiting = Vec::new();
     let disabled = |device: &IfIndex| {
         let interfaces = &known.kernel.forwarding.interfaces;
         interfaces
@@ -40,7 +42,14 @@ pub(super) fn judge(config: &Config, known: &Known) -> Health {
         match place {
             Ok(device) => {
                 let no_v6 = disabled(device);
-                waiting |= judge_network(network, *device, no_v6, &index, &mend, &mut problems);
+                waiting.extend(judge_network(
+                    network,
+                    *device,
+                    no_v6,
+                    &index,
+                    &mend,
+                    &mut problems,
+                ));
             }
             // Said of the trunk.
             Err(Absence::TrunkMissing | Absence::Changing) => {}
@@ -67,12 +76,19 @@ pub(super) fn judge(config: &Config, known: &Known) -> Health {
     }
     problems.extend(known.losses.iter().cloned());
     problems.extend(known.troubles.iter().cloned());
-    let state = match (known.ready, problems.is_empty(), waiting) {
-        (false, ..) | (true, true, true) => State::Starting,
-        (true, true, false) => State::Forwarding,
-        (true, false, _) => State::Degraded,
+    // An address that is new to a router that forwards takes nothing from it.
+    let begins = !known.settled && !waiting.is_empty();
+    let state = match (known.ready, problems.is_empty()) {
+        (false, _) => State::Starting,
+        (true, false) => State::Degraded,
+        (true, true) if begins => State::Starting,
+        (true, true) => State::Forwarding,
     };
-    Health { state, problems }
+    Health {
+        state,
+        problems,
+        warnings: waiting,
+    }
 }
 
 fn problem(message: String, help: String) -> Problem {
@@ -227,7 +243,7 @@ fn judge_link(what: &str, link: &Link, index: &Index<'_>, problems: &mut Vec<Pro
     }
 }
 
-/// Whether it is still waiting for an address to become usable.
+/// What is still waiting for an address to become usable.
 fn judge_network(
     network: &Network,
     device: IfIndex,
@@ -235,7 +251,7 @@ fn judge_network(
     index: &Index<'_>,
     mend: &Mend,
     problems: &mut Vec<Problem>,
-) -> bool {
+) -> Vec<Problem> {
     if !network.vlan.is_untagged()
         && let Some(link) = index.link_of(device)
     {
@@ -261,7 +277,7 @@ fn judge_network(
             ),
         ));
     }
-    let mut waiting = false;
+    let mut waiting = Vec::new();
     for gateway in &network.gateways {
         if no_v6 && gateway.addr().is_ipv6() {
             // It went with IPv6, and comes with it.
@@ -289,7 +305,17 @@ fn judge_network(
                     })
                 ),
             )),
-            Some(address) => waiting |= address.tentative,
+            Some(address) if address.tentative => waiting.push(problem(
+                format!(
+                    "{} waits for duplicate address detection of {gateway}",
+                    network.name
+                ),
+                format!(
+                    "it is over in a second or two: until then `ip -6 addr show dev {}` says tentative",
+                    network.interface
+                ),
+            )),
+            Some(_) => {}
         }
     }
     waiting

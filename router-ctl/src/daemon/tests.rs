@@ -141,6 +141,26 @@ fn before_it_is_ready_it_is_starting() {
     assert_eq!(waiting, (State::Starting, vec![]));
 }
 
+/// `/healthz` said no for a second or two whenever a gateway was added.
+#[test]
+fn a_new_address_is_no_reason_to_start_anew() {
+    let mut known = known();
+    known.settled = true;
+    assert_eq!(known.health().warnings, []);
+    known.kernel.tables.addresses[1].tentative = true;
+    let health = known.health();
+    assert_eq!((health.state, health.problems), (State::Forwarding, vec![]));
+    let [warning] = &health.warnings[..] else {
+        panic!("{:?}", health.warnings);
+    };
+    assert_eq!(
+        warning.message,
+        "lan waits for duplicate address detection of fd00::1/64"
+    );
+    known.ready = false;
+    assert_eq!(known.health().state, State::Starting);
+}
+
 const fn fault(why: Why) -> RouteFault {
     RouteFault { at: 0, why }
 }

@@ -72,6 +72,8 @@ pub(super) struct Known {
     pub(super) losses: Option<Problem>,
     /// Bring-up is finished.
     pub(super) ready: bool,
+    /// Every address was usable once since then.
+    pub(super) settled: bool,
 }
 
 impl Known {
