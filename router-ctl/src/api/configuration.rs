@@ -108,7 +108,8 @@ pub(crate) const CONFIRM: RangeInclusive<u64> = 1..=86_400;
 pub struct ConfigApplied {
     /// What differs from the configuration before.
     pub changes: Vec<ConfigChange>,
-    /// With `dry_run`: what would be done, in order.
+    /// What was done to the system, in order; with `dry_run`, what would be. Not
+    /// only what the changes ask for: what was not as configured is mended, too.
     pub steps: Vec<String>,
     /// Seconds left to confirm it.
     pub confirm_seconds: Option<u64>,

@@ -189,12 +189,14 @@ fn tell(applied: &ConfigApplied, dry_run: bool, globals: &Globals) -> Result<(),
     if !applied.changes.is_empty() && !format.quiet {
         output::print(&listing(&applied.changes))?;
     }
-    let count = applied.changes.len();
-    let counted = match count {
-        0 => "applied: no changes".to_owned(),
-        1 => "applied: 1 change".to_owned(),
-        _ => format!("applied: {count} changes"),
-    };
+    let counted = summary(applied);
+    if applied.changes.is_empty() && !applied.steps.is_empty() && !format.quiet {
+        let steps = applied.steps.iter();
+        let steps: Vec<String> = steps
+            .map(|step| format!("{WARN}~{WARN:#} {step}"))
+            .collect();
+        output::print(&steps.join("\n"))?;
+    }
     format.done(&match applied.confirm_seconds {
         None => counted,
         Some(seconds) => format!(
@@ -202,6 +204,17 @@ fn tell(applied: &ConfigApplied, dry_run: bool, globals: &Globals) -> Result<(),
             router_ctl(&globals.instance)
         ),
     })
+}
+
+/// What was done, in a few words.
+fn summary(applied: &ConfigApplied) -> String {
+    match (applied.changes.len(), applied.steps.len()) {
+        (0, 0) => "applied: no changes".to_owned(),
+        (0, 1) => "applied: no changes; 1 thing mended".to_owned(),
+        (0, mended) => format!("applied: no changes; {mended} things mended"),
+        (1, _) => "applied: 1 change".to_owned(),
+        (changes, _) => format!("applied: {changes} changes"),
+    }
 }
 
 /// A line for each thing that comes or goes, and for each key that changes.
@@ -251,5 +264,29 @@ fn key_line(change: &ConfigKeyChange) -> String {
         (Some(before), None) => format!("  {BAD}-{BAD:#} {key} {before}"),
         (None, Some(after)) => format!("  {GOOD}+{GOOD:#} {key} {after}"),
         (None, None) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A gateway came back, and "no changes" was all that was said.
+    #[test]
+    fn what_is_mended_is_said() {
+        let applied = |steps: &[&str]| ConfigApplied {
+            steps: steps.iter().map(|step| (*step).to_owned()).collect(),
+            ..ConfigApplied::default()
+        };
+        for (steps, said) in [
+            (&[][..], "applied: no changes"),
+            (&["give it"], "applied: no changes; 1 thing mended"),
+            (
+                &["give it", "set it"],
+                "applied: no changes; 2 things mended",
+            ),
+        ] {
+            assert_eq!(summary(&applied(steps)), said);
+        }
     }
 }

@@ -152,7 +152,10 @@ impl Engine {
         } else {
             None
         };
-        if let Err(error) = self.carry_out(&old, &loaded.config).await {
+        self.host.begin_telling();
+        let done = self.carry_out(&old, &loaded.config).await;
+        let steps = self.host.end_telling();
+        if let Err(error) = done {
             if let Some(undo) = undo {
                 self.host.saved.abandon(undo);
             }
@@ -162,10 +165,14 @@ impl Engine {
             let time = Duration::from_secs(seconds);
             expire_after(time, until, self.shared.commands.clone());
         }
-        info!(changes = changes.len(), "the configuration is applied");
+        info!(
+            changes = changes.len(),
+            steps = steps.len(),
+            "the configuration is applied"
+        );
         Ok(ConfigApplied {
             changes,
-            steps: Vec::new(),
+            steps,
             // Those of an apply before this one, where nothing was new.
             confirm_seconds: confirm_seconds.or(self.host.saved.confirm_until().map(left)),
         })
@@ -384,7 +391,20 @@ impl Machine for Engine {
         let shared = Arc::clone(&self.shared);
         let slot = shared.known().numbering.slot(&trunk.interface);
         match slot {
-            Some(slot) => attach::attach_missing(slot, trunk, &shared, &mut self.host).await,
+            Some(slot) => {
+                let id = || {
+                    let dataplane = shared.dataplane();
+                    let attachment = dataplane.as_ref()?.attachment(slot)?;
+                    Some((attachment.ifindex, attachment.link_id))
+                };
+                let before = id();
+                attach::attach_missing(slot, trunk, &shared, &mut self.host).await?;
+                if id() != before {
+                    let (name, mode) = (&trunk.interface, trunk.xdp);
+                    self.host.tell(|| format!("attach XDP to {name} ({mode})"));
+                }
+                Ok(())
+            }
             None => Ok(()),
         }
     }

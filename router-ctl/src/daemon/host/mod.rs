@@ -50,6 +50,8 @@ pub(super) struct Host {
     /// Nothing is done: it is noted what would be.
     rehearsal: Option<Rehearsal>,
     progress: Progress,
+    /// What is done, where somebody wants to know.
+    done: Option<Vec<String>>,
 }
 
 impl Host {
@@ -78,6 +80,7 @@ impl Host {
             others: Vec::new(),
             rehearsal: None,
             progress: Progress::new(),
+            done: None,
         })
     }
 
@@ -91,7 +94,11 @@ impl Host {
         self.progress.made();
         let device = self.device_named_by(&effect).await?;
         let announced = self.announce(effect.clone(), device)?;
-        match self.act(&effect, device).await {
+        let acted = self.act(&effect, device).await;
+        if acted.is_ok() {
+            self.tell(|| effect.doing());
+        }
+        match acted {
             Ok(None) => Ok(()),
             Ok(Some(device)) => self
                 .journal
@@ -103,6 +110,23 @@ impl Host {
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// From now on it is noted what is done.
+    pub(super) fn begin_telling(&mut self) {
+        self.done = Some(Vec::new());
+    }
+
+    /// What was done since, in order.
+    pub(super) fn end_telling(&mut self) -> Vec<String> {
+        self.done.take().unwrap_or_default()
+    }
+
+    /// Notes what was done.
+    pub(super) fn tell(&mut self, step: impl FnOnce() -> String) {
+        if let Some(done) = &mut self.done {
+            done.push(step());
         }
     }
 
@@ -131,6 +155,7 @@ impl Host {
             }
         }
         self.act(&effect, device).await?;
+        self.tell(|| effect.doing());
         if announced.first {
             self.retract(announced.id)?;
         }
@@ -203,6 +228,7 @@ impl Host {
         for (at, (change, spec)) in routes.iter().enumerate() {
             self.progress.made();
             let Err(refused) = self.netlink.change_route(*change, spec).await else {
+                self.tell(|| configured_route(spec).doing());
                 continue;
             };
             // Neither this one nor those behind it were done.
@@ -328,7 +354,10 @@ impl Host {
                 self.undo(entry).await
             };
             match undone {
-                Ok(()) => unwritten.extend(self.journal.undone(entry.id).err()),
+                Ok(()) => {
+                    self.tell(|| entry.effect.undoing());
+                    unwritten.extend(self.journal.undone(entry.id).err());
+                }
                 Err(error) => failures.push(error),
             }
         }
