@@ -99,6 +99,13 @@ impl Error {
         self
     }
 
+    /// Adds what mends it, where nobody has said something better.
+    #[must_use]
+    pub fn or_help(mut self, help: impl FnOnce() -> String) -> Self {
+        self.help.get_or_insert_with(help);
+        self
+    }
+
     /// The error as the API and `-j` give it.
     #[must_use]
     pub fn body(&self) -> ErrorBody {

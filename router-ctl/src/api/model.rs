@@ -162,8 +162,8 @@ pub struct RouteAnswer {
     pub dst: IpAddr,
     /// The route the kernel chose.
     pub via: Option<IpAddr>,
-    /// As in [`Route`].
-    pub network: String,
+    /// As in [`Route`]; `None`: it is delivered here, or goes nowhere.
+    pub network: Option<String>,
     /// As in [`Route`].
     pub vlan: Option<u16>,
     /// Source address the kernel would use.

@@ -7,6 +7,7 @@ use crate::{
     api::model::Neighbour,
     codes,
     error::{Error, Kind},
+    netlink::types::NeighbourState,
     output::{Format, table},
     service::NeighbourFilter,
 };
@@ -83,10 +84,7 @@ fn read(words: &[String]) -> Result<Asked, Error> {
         let nothing = || usage(format!("nothing behind `{word}`"));
         let (place, value) = match word.as_str() {
             "dev" => (&mut asked.network, rest.next().ok_or_else(nothing)?.clone()),
-            "nud" => (
-                &mut asked.state,
-                rest.next().ok_or_else(nothing)?.to_uppercase(),
-            ),
+            "nud" => (&mut asked.state, state(rest.next().ok_or_else(nothing)?)?),
             _ => (&mut asked.network, word.clone()),
         };
         if place.is_some() {
@@ -95,6 +93,18 @@ fn read(words: &[String]) -> Result<Asked, Error> {
         *place = Some(value);
     }
     Ok(asked)
+}
+
+/// A state as the listing shows it.
+fn state(word: &str) -> Result<String, Error> {
+    let found = NeighbourState::NAMED.iter().map(|state| state.name());
+    match found
+        .into_iter()
+        .find(|name| name.eq_ignore_ascii_case(word))
+    {
+        Some(name) => Ok(name.to_uppercase()),
+        None => Err(usage(format!("there is no nud {word}"))),
+    }
 }
 
 fn usage(wrong: String) -> Error {
@@ -150,7 +160,7 @@ mod tests {
         );
         // A network may have such a name.
         assert_eq!(read("dev dev").unwrap(), (some("dev"), None));
-        for wrong in ["dev", "nud", "mac10 mac20", "dev mac10 mac20"] {
+        for wrong in ["dev", "nud", "nud bogus", "mac10 mac20", "dev mac10 mac20"] {
             assert_eq!(read(wrong).unwrap_err().code, codes::USAGE, "{wrong}");
         }
     }

@@ -36,13 +36,17 @@ pub(super) struct Args {
 }
 
 /// The networks asked for; none: all.
-fn named(words: &[String]) -> Vec<&str> {
+fn named(words: &[String]) -> Result<Vec<&str>, Error> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    match words.as_slice() {
-        ["list" | "ls" | "show", "dev", rest @ ..]
-        | ["list" | "ls" | "show", rest @ ..]
-        | ["dev", rest @ ..]
-        | rest => rest.to_vec(),
+    let words = match words.as_slice() {
+        ["list" | "ls" | "show", rest @ ..] | rest => rest,
+    };
+    match words {
+        ["dev"] => Err(
+            Error::new(Kind::Usage, codes::USAGE, "nothing behind `dev`")
+                .help("router-ctl networks dev mac10"),
+        ),
+        ["dev", rest @ ..] | rest => Ok(rest.to_vec()),
     }
 }
 
@@ -56,29 +60,30 @@ fn chosen(
         .iter()
         .find(|name| !networks.iter().any(|network| network.name == **name));
     if let Some(name) = missing {
-        return Err(Error::new(
-            Kind::Failed,
-            codes::NETWORK_UNKNOWN,
-            format!("there is no network {name}"),
-        )
-        .help(format!("`{} networks` lists them", router_ctl(instance))));
+        return Err(unknown_network(instance, name));
     }
     let wanted =
         |network: &NetworkStatus| names.is_empty() || names.contains(&network.name.as_str());
     Ok(networks.into_iter().filter(wanted).collect())
 }
 
+pub(super) fn unknown_network(instance: &str, name: &str) -> Error {
+    Error::new(
+        Kind::Failed,
+        codes::NETWORK_UNKNOWN,
+        format!("there is no network {name}"),
+    )
+    .help(format!("`{} networks` lists them", router_ctl(instance)))
+}
+
 pub(super) async fn run(args: &Args, globals: &Globals) -> Result<ExitCode, Error> {
     let client = globals.client();
     let format = globals.format();
     let families = globals.families();
+    let names = named(&args.words)?;
     let mut rates = globals.watch.map(|_| Rates::default());
     watch::repeat(globals, async || {
-        let mut networks = chosen(
-            &globals.instance,
-            client.networks().await?,
-            &named(&args.words),
-        )?;
+        let mut networks = chosen(&globals.instance, client.networks().await?, &names)?;
         for network in &mut networks {
             network.gateways.retain(|net| wanted(*net, families));
         }

@@ -1,14 +1,18 @@
 //! `router-ctl routes get IP [from IP]`
 
-use std::net::IpAddr;
+use std::{net::IpAddr, process::ExitCode};
 
 use super::globals::Globals;
 use crate::{
     api::model::RouteAnswer,
     codes,
     error::{Error, Kind},
+    instance::router_ctl,
     output,
 };
+
+/// Kinds of routes that lead nowhere.
+const NOWHERE: [&str; 4] = ["unreachable", "prohibit", "blackhole", "throw"];
 
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
@@ -17,7 +21,7 @@ pub(super) struct Args {
     words: Vec<String>,
 }
 
-pub(super) async fn run(args: &Args, globals: &Globals) -> Result<(), Error> {
+pub(super) async fn run(args: &Args, globals: &Globals) -> Result<ExitCode, Error> {
     let words: Vec<&str> = args.words.iter().map(String::as_str).collect();
     let (dst, from) = match words.as_slice() {
         ["to", dst] | [dst] => (address(dst)?, None),
@@ -30,12 +34,25 @@ pub(super) async fn run(args: &Args, globals: &Globals) -> Result<(), Error> {
     };
     let answer = globals.client().route_get(dst, from).await?;
     let format = globals.format();
-    let text = if format.json {
-        format.json(&answer)?
+    let nowhere = NOWHERE.contains(&answer.kind.as_str());
+    if format.json {
+        output::print(&format.json(&answer)?)?;
+    } else if nowhere {
+        let message = format!("there is no way to {dst}: {}", answer.kind);
+        return Err(
+            Error::new(Kind::Failed, codes::ROUTE_REFUSED, message).help(format!(
+                "`{0} routes` shows what the kernel knows; `{0} routes add {dst} via IP` makes one",
+                router_ctl(&globals.instance)
+            )),
+        );
     } else {
-        sentence(&answer, from)
-    };
-    output::print(&text)
+        output::print(&sentence(&answer, from))?;
+    }
+    Ok(if nowhere {
+        ExitCode::from(Kind::Failed.exit_code())
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 fn address(word: &str) -> Result<IpAddr, Error> {
@@ -58,9 +75,12 @@ fn sentence(answer: &RouteAnswer, from: Option<IpAddr>) -> String {
     words.push(answer.dst.to_string());
     words.extend(from.map(|from| format!("from {from}")));
     words.extend(answer.via.map(|via| format!("via {via}")));
-    if !answer.network.is_empty() {
-        words.push(format!("dev {}", answer.network));
-    }
+    words.extend(
+        answer
+            .network
+            .as_ref()
+            .map(|network| format!("dev {network}")),
+    );
     words.extend(answer.vlan.map(|vlan| format!("vlan {vlan}")));
     words.extend(answer.src.map(|src| format!("src {src}")));
     words.join(" ")

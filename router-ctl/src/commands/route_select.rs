@@ -5,10 +5,12 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::networks::unknown_network;
 use crate::{
-    api::model::Route,
+    api::model::{NetworkStatus, Route},
     codes,
     error::{Error, Kind},
+    netlink::protocol_name,
 };
 
 /// Routes that are like this in all that is said.
@@ -46,13 +48,31 @@ impl Selection {
                 "via" => selection.via.replace(address(value)?).is_some(),
                 "dev" => selection.network.replace(value.to_owned()).is_some(),
                 "to" => selection.to.replace(to(value)?).is_some(),
-                _ => selection.proto.replace(value.to_owned()).is_some(),
+                _ => selection.proto.replace(protocol(value)?).is_some(),
             };
             if twice {
                 return Err(usage(format!("`{value}` is one `{key}` too many")));
             }
         }
         Ok(selection)
+    }
+
+    /// The network or device that is named has to be one.
+    pub(super) fn check(
+        &self,
+        instance: &str,
+        networks: &[NetworkStatus],
+        routes: &[Route],
+    ) -> Result<(), Error> {
+        let Some(name) = &self.network else {
+            return Ok(());
+        };
+        let known = networks.iter().any(|network| network.name == *name)
+            || routes.iter().any(|route| is_by(route, name));
+        if known {
+            return Ok(());
+        }
+        Err(unknown_network(instance, name))
     }
 
     pub(super) fn takes(&self, route: &Route) -> bool {
@@ -62,12 +82,23 @@ impl Selection {
             Some(To::Prefix(net)) => route.dst == *net,
         };
         to && self.via.is_none_or(|via| route.via == Some(via))
-            && self
-                .network
-                .as_ref()
-                .is_none_or(|name| route.network == *name)
+            && self.network.as_ref().is_none_or(|name| is_by(route, name))
             && self.proto.as_ref().is_none_or(|name| route.proto == *name)
     }
+}
+
+/// Whether a route leaves by a network, or by a device that is none: `dev:eth1`.
+fn is_by(route: &Route, name: &str) -> bool {
+    route.network == name || route.network.strip_prefix("dev:") == Some(name)
+}
+
+/// A protocol as the listing shows it: by name, or by a number that has none.
+fn protocol(word: &str) -> Result<String, Error> {
+    let named = match word.parse() {
+        Ok(number) => Some(protocol_name(number)),
+        Err(_) => (0..=u8::MAX).map(protocol_name).find(|name| name == word),
+    };
+    named.ok_or_else(|| usage(format!("there is no proto {word}")))
 }
 
 fn to(word: &str) -> Result<To, Error> {
@@ -140,6 +171,33 @@ mod tests {
             ..route
         };
         assert!(read("default").unwrap().takes(&default));
+    }
+
+    /// A word that was mistyped chose nothing, and all was said to be well.
+    #[test]
+    fn what_there_is_not_is_refused() {
+        let route = Route {
+            dst: "10.9.0.0/16".parse().unwrap(),
+            via: None,
+            network: "dev:eth1".into(),
+            vlan: None,
+            proto: "static".into(),
+            metric: 0,
+        };
+        let check = |words: &str| {
+            let routes = std::slice::from_ref(&route);
+            read(words).unwrap().check("a3", &[], routes)
+        };
+        for words in ["", "dev eth1", "dev dev:eth1", "proto bird"] {
+            check(words).unwrap();
+        }
+        let refused = check("dev zz").unwrap_err();
+        assert_eq!(refused.code, codes::NETWORK_UNKNOWN);
+        let help = refused.help.unwrap();
+        assert!(help.contains("--instance a3 networks"), "{help}");
+        assert_eq!(read("proto bogus").unwrap_err().code, codes::USAGE);
+        assert_eq!(read("proto 4").unwrap(), read("proto static").unwrap());
+        assert!(read("proto 4 dev eth1").unwrap().takes(&route));
     }
 
     #[test]

@@ -95,7 +95,7 @@ pub(super) async fn run(args: Args, globals: &Globals) -> Result<ExitCode, Error
     match args.verb.unwrap_or(Verb::List(RouteFilterWords::default())) {
         Verb::List(words) => list(&Selection::read(&words.words)?, globals).await?,
         Verb::Flush(words) => flush(&Selection::read(&words.words)?, globals).await?,
-        Verb::Get(args) => route_get::run(&args, globals).await?,
+        Verb::Get(args) => return route_get::run(&args, globals).await,
         Verb::Add(words) => change(RouteVerb::Add, &words, globals).await?,
         Verb::Replace(words) => change(RouteVerb::Replace, &words, globals).await?,
         Verb::Del(words) => change(RouteVerb::Del, &words, globals).await?,
@@ -108,6 +108,8 @@ async fn list(selection: &Selection, globals: &Globals) -> Result<(), Error> {
     let format = globals.format();
     watch::repeat(globals, async || {
         let mut routes = client.routes(globals.families()).await?;
+        let networks = client.networks().await?;
+        selection.check(&globals.instance, &networks, &routes)?;
         routes.retain(|route| selection.takes(route));
         if format.json {
             format.json(&routes)
@@ -247,6 +249,7 @@ async fn flush(selection: &Selection, globals: &Globals) -> Result<(), Error> {
     let client = globals.client();
     let configured = configured(&client.config(false).await?);
     let mut routes = client.routes(globals.families()).await?;
+    selection.check(&globals.instance, &client.networks().await?, &routes)?;
     routes.retain(|route| {
         route.proto == OURS
             && selection.takes(route)

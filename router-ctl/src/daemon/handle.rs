@@ -22,7 +22,7 @@ use crate::{
     error::{Error, Kind},
     hub::{Ear, Interest},
     instance::router_ctl,
-    netlink::{self, types},
+    netlink::{self, types, types::RouteKind},
     service::{NeighbourFilter, RouteFilter, Service},
 };
 
@@ -62,6 +62,10 @@ impl Handle {
                 codes::DEVICE_UNKNOWN,
                 format!("{source} is in none of the networks"),
             )
+            .help(format!(
+                "`{} networks` shows what is in them",
+                router_ctl(&self.shared.instance)
+            ))
         })
     }
 
@@ -69,7 +73,12 @@ impl Handle {
         &self,
         command: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Command + Send,
     ) -> Result<T, Error> {
-        let ending = || Error::new(Kind::NotRunning, codes::NOT_RUNNING, "the daemon is ending");
+        let ending = || {
+            Error::new(Kind::NotRunning, codes::NOT_RUNNING, "the daemon is ending").help(format!(
+                "start it again once it has ended: `{} run`",
+                router_ctl(&self.shared.instance)
+            ))
+        };
         let (answer, answered) = oneshot::channel();
         let sent = self.shared.commands.send(command(answer)).await;
         sent.map_err(|_| ending())?;
@@ -136,13 +145,16 @@ impl Service for Handle {
                     format!("the kernel does not say where {dst} is"),
                     &error,
                 )
+                .or_help(|| what_is_known(&self.shared.instance))
             })?;
-        let (network, vlan) = self.shared.known().name_of(answer.device);
+        let leaves = |kind| !matches!(kind, RouteKind::Local | RouteKind::Broadcast);
+        let device = answer.device.filter(|_| leaves(answer.kind));
+        let way = device.map(|device| self.shared.known().name_of(Some(device)));
         Ok(RouteAnswer {
             dst,
             via: answer.via,
-            network,
-            vlan,
+            network: way.as_ref().map(|(network, _)| network.clone()),
+            vlan: way.and_then(|(_, vlan)| vlan),
             src: answer.source,
             kind: answer.kind.name().into(),
         })
@@ -316,6 +328,13 @@ pub(super) fn needs_device(route: &StaticRoute) -> Result<(), Error> {
     }
 }
 
+fn what_is_known(instance: &str) -> String {
+    format!(
+        "`{0} networks` says whether the network is up, `{0} routes` what the kernel knows",
+        router_ctl(instance)
+    )
+}
+
 fn refusal(instance: &str, verb: RouteVerb, dst: ipnet::IpNet, error: &netlink::Error) -> Error {
     let router_ctl = router_ctl(instance);
     match (verb, error.errno()) {
@@ -342,7 +361,7 @@ fn refusal(instance: &str, verb: RouteVerb, dst: ipnet::IpNet, error: &netlink::
                 RouteVerb::Del => "delete",
             };
             let message = format!("cannot {word} the route to {dst}");
-            fail::refused(codes::ROUTE_REFUSED, message, error)
+            fail::refused(codes::ROUTE_REFUSED, message, error).or_help(|| what_is_known(instance))
         }
     }
 }

@@ -257,6 +257,19 @@ pub enum NeighbourState {
 }
 
 impl NeighbourState {
+    /// Those that the kernel has.
+    pub const NAMED: [Self; 9] = [
+        Self::None,
+        Self::Incomplete,
+        Self::Reachable,
+        Self::Stale,
+        Self::Delay,
+        Self::Probe,
+        Self::Failed,
+        Self::NoArp,
+        Self::Permanent,
+    ];
+
     /// The word of iproute2, in lower case.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -241,3 +241,35 @@ fn a_watched_listing_is_one_document_a_line() {
     // The pipe is closed now: it ends by itself at its next line.
     assert!(child.wait().unwrap().success());
 }
+
+/// As `ip route get` fails: scripts ask whether there is a way.
+#[test]
+fn a_way_to_nowhere_is_a_failure() {
+    let daemon = Daemon::start();
+    let output = daemon.command("routes get 9.9.9.9").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let (stdout, stderr) = said(&output);
+    assert_eq!(stdout, "");
+    assert!(
+        stderr.starts_with("error[RC0307]: there is no way to 9.9.9.9: unreachable"),
+        "{stderr}"
+    );
+    assert!(stderr.contains("help: "), "{stderr}");
+    let output = daemon.command("-j routes get 9.9.9.9").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["kind"], "unreachable");
+    assert!(json["network"].is_null());
+}
+
+/// A mistyped name chose nothing, with exit code 0.
+#[test]
+fn a_network_that_there_is_not_is_refused_by_routes() {
+    let daemon = Daemon::start();
+    for words in ["routes list dev zz", "routes flush dev zz"] {
+        let output = daemon.command(&format!("-j {words}")).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words}");
+        let json: Value = serde_json::from_slice(&output.stderr).unwrap();
+        assert_eq!(json["code"], "RC0115", "{words}");
+    }
+}

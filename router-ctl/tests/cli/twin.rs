@@ -116,10 +116,20 @@ impl Service for Twin {
                 .cause("Network is unreachable (os error 101)")
                 .help("router-ctl routes"));
         }
+        if dst == IpAddr::from([9, 9, 9, 9]) {
+            return Ok(RouteAnswer {
+                dst,
+                via: None,
+                network: None,
+                vlan: None,
+                src: None,
+                kind: "unreachable".to_owned(),
+            });
+        }
         Ok(RouteAnswer {
             dst,
             via: Some(IpAddr::from([172, 16, 10, 9])),
-            network: "mac10".to_owned(),
+            network: Some("mac10".to_owned()),
             vlan: Some(100),
             src: from.is_none().then(|| IpAddr::from([172, 16, 10, 1])),
             kind: "unicast".to_owned(),
