@@ -32,6 +32,7 @@ use crate::{
     codes,
     error::{Error, Kind},
     hub::Interest,
+    instance::router_ctl,
     service::{NeighbourFilter, RouteFilter},
 };
 
@@ -375,6 +376,10 @@ impl Client {
             ),
         )
         .cause(cause)
+        .help(format!(
+            "it may be going down, or be of another version: `{} status` tells",
+            router_ctl(&self.instance)
+        ))
     }
 }
 

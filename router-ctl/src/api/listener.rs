@@ -227,7 +227,14 @@ fn cannot_make(path: &Path, error: &io::Error) -> Error {
     .cause(error);
     match kind {
         Kind::NotPermitted => failed.help("the daemon needs root: run it with sudo"),
-        _ => failed,
+        _ if path.is_dir() => failed.help(format!(
+            "a folder is in its place; if nobody needs it: rm -r {}",
+            path.display()
+        )),
+        _ => failed.help(format!(
+            "see what is there: ls -ld {}; and whether the disk is full: df /run",
+            path.display()
+        )),
     }
 }
 

@@ -1,5 +1,6 @@
 //! RC02xx: talking to the daemon.
 
+// RC0207 is retired: a daemon that is degraded is no error, `status` says it.
 codes! {
     /// No daemon of this instance is running.
     ///
@@ -74,17 +75,6 @@ codes! {
     ///   router-ctl@default (forwarding goes on)
     /// - the API's shapes are in docs/api.schema.json
     BAD_REQUEST = "RC0206";
-    /// The daemon is up, but something keeps it from forwarding everything.
-    ///
-    /// Causes:
-    /// - what `router-ctl status` lists as problems: a sub-interface that is
-    ///   down or missing, forwarding that was switched off, a program that was
-    ///   detached by somebody else
-    ///
-    /// Mend:
-    /// - each problem names the command that mends it; most are noticed, and
-    ///   gone from `status`, within a second of being mended
-    DEGRADED = "RC0207";
     /// Too many readers follow the daemon: `router-ctl monitor`.
     ///
     /// They keep their connection, and there must be some left for the others.

@@ -63,7 +63,9 @@ fn write_all(directory: &Path, pages: &[Page]) -> Result<(), Error> {
                 _ => Kind::Failed,
             };
             let message = format!("cannot write {}", path.display());
-            Error::new(kind, codes::OUTPUT, message).cause(error)
+            Error::new(kind, codes::OUTPUT, message)
+                .cause(error)
+                .help(format!("mkdir -p {0} && ls -ld {0}", directory.display()))
         })?;
     }
     Ok(())

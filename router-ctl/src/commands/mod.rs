@@ -21,7 +21,10 @@ mod watch;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind};
+use clap::{
+    CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
 use crate::{
     api::schema,
@@ -114,7 +117,7 @@ pub fn main() -> ExitCode {
     let words = watch::join_interval(std::env::args_os());
     let cli = match parse(&words) {
         Ok(cli) => cli,
-        Err(error) => return report_usage(&error, &words),
+        Err(error) => return report_usage(error, &words),
     };
     cli.globals.apply_color();
     let format = cli.globals.format();
@@ -204,19 +207,22 @@ impl Command {
 }
 
 /// Prints help, or what is wrong with the command line; with `-j` as JSON.
-fn report_usage(error: &clap::Error, words: &[OsString]) -> ExitCode {
+fn report_usage(mut error: clap::Error, words: &[OsString]) -> ExitCode {
     let wanted = matches!(
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     );
-    if wanted || !asks_for_json(words) {
-        // Standard output or error is closed: nobody is there to be told.
+    if wanted {
+        // Standard output is closed: nobody is there to be told.
         let _ = error.print();
-        return if wanted {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::from(Kind::Usage.exit_code())
-        };
+        return ExitCode::SUCCESS;
+    }
+    leave_out_the_hidden(&mut error);
+    if !asks_for_json(words) {
+        let text = error.render().ansi().to_string();
+        let coded = format!("error[{}]:", codes::USAGE);
+        anstream::eprint!("{}", text.replacen("error:", &coded, 1));
+        return ExitCode::from(Kind::Usage.exit_code());
     }
     let text = error.render().to_string();
     let message = text.lines().next().unwrap_or_default();
@@ -234,6 +240,30 @@ fn report_usage(error: &clap::Error, words: &[OsString]) -> ExitCode {
     };
     output::print_error(&usage, format);
     usage.exit_code()
+}
+
+/// clap proposes commands that are not for people, too: `__schema` for `s`.
+fn leave_out_the_hidden(error: &mut clap::Error) {
+    let kinds = [
+        ContextKind::SuggestedSubcommand,
+        ContextKind::SuggestedCommand,
+        ContextKind::ValidSubcommand,
+    ];
+    for kind in kinds {
+        let left = match error.get(kind) {
+            Some(ContextValue::Strings(names)) => {
+                let seen = |name: &&String| !name.starts_with("__");
+                names.iter().filter(seen).cloned().collect::<Vec<_>>()
+            }
+            Some(ContextValue::String(name)) if name.starts_with("__") => Vec::new(),
+            _ => continue,
+        };
+        if left.is_empty() {
+            error.remove(kind);
+        } else {
+            error.insert(kind, ContextValue::Strings(left));
+        }
+    }
 }
 
 /// Whether `-j` is among words that could not be understood.

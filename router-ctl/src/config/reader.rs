@@ -310,6 +310,17 @@ impl<'t, 'w> Section<'t, 'w> {
             DeValue::Integer(digits) => i64::from_str_radix(digits.as_str(), digits.radix()).ok(),
             _ => None,
         };
+        if let (None, DeValue::Integer(digits)) = (number, value.get_ref()) {
+            self.wrong.push(
+                Draft::new(
+                    codes::BAD_VALUE,
+                    format!("`{key}` {} is too large", digits.as_str()),
+                )
+                .at(value.span(), "no such number")
+                .help(format!("as in {}", example(self.keys.section, key))),
+            );
+            return None;
+        }
         if number.is_none() {
             let help = match value.get_ref() {
                 DeValue::String(text) if text.parse::<i64>().is_ok() => {

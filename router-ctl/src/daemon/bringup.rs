@@ -442,6 +442,7 @@ pub(super) fn route_spec(
                         codes::DEVICE_UNKNOWN,
                         format!("there is no network or device {name}"),
                     )
+                    .help("see `ip -br link` for the devices there are")
                 })?
                 .ifindex,
         ),

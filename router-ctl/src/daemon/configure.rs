@@ -126,7 +126,14 @@ impl Engine {
             }
             _ => {}
         }
-        done
+        done.map_err(|error| {
+            error.or_help(|| {
+                format!(
+                    "mend what the cause says, and `{} config apply` again",
+                    router_ctl(&shared.instance)
+                )
+            })
+        })
     }
 
     async fn apply_file(&mut self, wanted: ConfigApply) -> Result<ConfigApplied, Error> {

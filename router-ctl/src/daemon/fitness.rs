@@ -27,7 +27,7 @@ pub(super) fn objections(
     let mut found = Vec::new();
     let mut sound = BTreeSet::new();
     for (at, trunk) in config.trunks.iter().enumerate() {
-        match trunk_objection(trunk, &tables) {
+        match trunk_objection(trunk, config, &tables) {
             None => {
                 sound.insert(trunk.interface.as_str());
             }
@@ -46,7 +46,7 @@ pub(super) fn objections(
     found
 }
 
-fn trunk_objection(trunk: &Trunk, tables: &Tables) -> Option<Objection> {
+fn trunk_objection(trunk: &Trunk, config: &Config, tables: &Tables) -> Option<Objection> {
     let name = trunk.interface.as_str();
     let objection = |code, message: String, label: String, help: String| {
         Some(Objection {
@@ -62,7 +62,9 @@ fn trunk_objection(trunk: &Trunk, tables: &Tables) -> Option<Objection> {
         link.map(|link| link.name.as_str())
     };
     let Some(link) = tables.link(name) else {
+        let taken = |name: &str| config.trunks.iter().any(|trunk| trunk.interface == name);
         let names = tables.links.iter().map(|link| link.name.as_str());
+        let names = names.filter(|name| !taken(name));
         let help = match nearest(name, names) {
             Some(meant) => format!("did you mean \"{meant}\"?"),
             None => "`ip -br link` lists those there are".to_owned(),
@@ -284,6 +286,24 @@ name = \"up\"
             assert!(told.contains("router.toml:2:13"), "{told}");
             assert!(!told.contains("errors"), "its networks add nothing\n{told}");
         }
+    }
+
+    /// "did you mean" proposed what the file had as a trunk already.
+    #[test]
+    fn a_trunk_of_the_file_is_not_proposed_for_another() {
+        let file = "[[trunk]]\ninterface = \"eth0\"\n[[trunk]]\ninterface = \"eth1\"\n\
+                    [[network]]\nname = \"a\"\ntrunk = \"eth0\"\nvlan = 100\n";
+        let config = Loaded::parse("router.toml", file).unwrap().config;
+        let tables = Tables {
+            links: vec![link(2, "eth0")],
+            ..Tables::default()
+        };
+        let objections = objections(&config, &tables, &BTreeSet::new(), false);
+        let [missing] = &objections[..] else {
+            panic!("{objections:?}");
+        };
+        assert_eq!(missing.code, codes::TRUNK_MISSING);
+        assert_eq!(missing.help, "`ip -br link` lists those there are");
     }
 
     /// Changing the name of a sub-interface, or what bears a name, is possible.

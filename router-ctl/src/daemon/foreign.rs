@@ -9,7 +9,7 @@ use super::{bpffs::Bpffs, fail, host::Host};
 use crate::{
     codes,
     config::{Config, XdpMode},
-    dataplane::{self, Holder, Occupant, occupant},
+    dataplane::{self, Holder, Occupant, PinDir, occupant},
     error::{Error, Kind},
     netlink::types::{Link, XdpAttachment},
     sys,
@@ -17,17 +17,42 @@ use crate::{
 
 /// Says early, before anything is done, that a trunk is taken.
 pub(super) async fn refuse_all(config: &Config, bpffs: &Bpffs, host: &Host) -> Result<(), Error> {
-    let ours = dataplane::pinned_programs(&host.pins(&bpffs.path))
-        .map_err(|error| fail::dataplane(&error))?;
+    let pins = host.pins(&bpffs.path);
+    let ours = dataplane::pinned_programs(&pins).map_err(|error| fail::dataplane(&error))?;
     for trunk in &config.trunks {
         if trunk.xdp == XdpMode::Off {
             continue;
         }
         if let Some(link) = host.link(&trunk.interface).await? {
-            refuse(&link, &ours)?;
+            refuse(&link, &ours).map_err(|error| {
+                let sibling = link.xdp.and_then(|xdp| sibling(&pins, xdp.prog_id));
+                match sibling {
+                    Some(instance) => of_sibling(error, &instance),
+                    None => error,
+                }
+            })?;
         }
     }
     Ok(())
+}
+
+/// The other instance of ours that has pinned this program.
+fn sibling(pins: &PinDir, program: u32) -> Option<String> {
+    let has = |pins: &PinDir| {
+        let programs = dataplane::pinned_programs(pins);
+        programs.is_ok_and(|programs| programs.contains(&program))
+    };
+    let mut instances = pins.instances().ok()?.into_iter();
+    Some(instances.find(|(_, pins)| has(pins))?.0)
+}
+
+/// Detached by hand, it would be attached again.
+fn of_sibling(error: Error, instance: &str) -> Error {
+    error
+        .cause(format!("it is router-ctl's, instance {instance}"))
+        .help(format!(
+            "`router-ctl --instance {instance} down`, or take the trunk out of its configuration"
+        ))
 }
 
 fn refuse(link: &Link, ours: &BTreeSet<u32>) -> Result<(), Error> {
@@ -141,6 +166,18 @@ mod tests {
         assert!(refuse(&Link::default(), &BTreeSet::new()).is_ok());
         let refused = refuse(&link, &BTreeSet::from([8])).unwrap_err();
         assert_eq!(refused.code, codes::FOREIGN_PROGRAM);
+    }
+
+    #[test]
+    fn another_router_of_ours_is_named() {
+        let refused = refuse(&trunk(XdpAttachment::Native), &BTreeSet::new()).unwrap_err();
+        let refused = of_sibling(refused, "a4");
+        assert_eq!(refused.code, codes::FOREIGN_PROGRAM);
+        let help = refused.help.unwrap();
+        assert!(
+            help.starts_with("`router-ctl --instance a4 down`"),
+            "{help}"
+        );
     }
 
     #[test]

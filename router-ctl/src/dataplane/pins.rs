@@ -200,6 +200,25 @@ impl PinDir {
         Ok(links)
     }
 
+    /// The instances that have pins here, each with where they are.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn instances(&self) -> Result<Vec<(String, Self)>, Error> {
+        let named = |path: PathBuf| {
+            let name = unescaped(path.file_name()?.to_str()?)?;
+            let root = self.root.clone();
+            Some((
+                name,
+                Self {
+                    instance: path,
+                    root,
+                },
+            ))
+        };
+        Ok(list(&self.root)?.into_iter().filter_map(named).collect())
+    }
+
     /// What there is to remove, for whoever has no journal to tell.
     ///
     /// # Errors
@@ -535,5 +554,23 @@ mod tests {
         assert!(two.instance.is_dir());
         two.remove().unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn instances_are_found_by_their_folders() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["default", "a.4"] {
+            fs::create_dir_all(&PinDir::new(dir.path(), name).instance).unwrap();
+        }
+        let pins = PinDir::new(dir.path(), "default");
+        let mut found = pins.instances().unwrap();
+        found.sort_by(|(a, _), (b, _)| a.cmp(b));
+        assert_eq!(
+            found,
+            [
+                ("a.4".to_owned(), PinDir::new(dir.path(), "a.4")),
+                ("default".to_owned(), pins),
+            ]
+        );
     }
 }

@@ -71,7 +71,16 @@ fn version() {
 fn unknown_words_are_usage_errors_with_a_suggestion() {
     let output = router_ctl("statsu").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(said(&output).1.contains("tip: "), "{}", said(&output).1);
+    let text = said(&output).1;
+    assert!(text.contains("tip: "), "{text}");
+    assert!(text.starts_with("error[RC0001]: "), "{text}");
+    // Those that are not for people are not proposed.
+    for word in ["s", "c", "schem", "complete"] {
+        let output = router_ctl(word).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{word}");
+        let text = said(&output).1;
+        assert!(!text.contains("__"), "{text}");
+    }
 
     let output = router_ctl("-j statsu").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
@@ -89,7 +98,12 @@ fn words_of_routes_are_checked_before_the_daemon_is_asked() {
         ("routes add fd00::/8 via 10.0.0.1", "RC0116"),
         ("routes get nowhere", "RC0119"),
         ("routes get 10.0.0.1 form 10.0.0.2", "RC0001"),
+        ("routes list proto bogus", "RC0001"),
+        ("routes flush proto bogus", "RC0001"),
         ("neigh dev", "RC0001"),
+        ("neigh nud bogus", "RC0001"),
+        ("networks dev", "RC0001"),
+        ("networks list dev", "RC0001"),
         ("neigh mac10 mac20", "RC0001"),
         ("--watch down", "RC0001"),
         ("--watch routes del 10.9.0.0/16", "RC0001"),

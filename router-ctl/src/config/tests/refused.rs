@@ -357,3 +357,30 @@ fn the_maps_bound_what_is_accepted() {
     .unwrap_err();
     assert_eq!(error.code, codes::TOO_MANY);
 }
+
+/// What the kernel would refuse, with words that help nobody.
+#[test]
+fn a_subnets_own_addresses_are_no_next_hops() {
+    let route = |via: &str| {
+        lan_and(&format!(
+            "[[route]]\nto = \"10.9.0.0/16\"\nvia = \"{via}\"\n"
+        ))
+    };
+    for via in ["10.0.0.255", "10.0.0.0"] {
+        let error = Config::parse("router.toml", &route(via)).unwrap_err();
+        assert_eq!(error.code, crate::codes::NEXT_HOP_INVALID, "{via}");
+        let text = text_of(&error);
+        assert!(text.contains("10.0.0.0/24 has it for all"), "{text}");
+    }
+    Config::parse("router.toml", &route("10.0.0.254")).unwrap();
+}
+
+/// "must be an integer, not an integer"
+#[test]
+fn a_number_that_is_too_large_is_called_so() {
+    let text =
+        "[[trunk]]\ninterface = \"eth0\"\n[[network]]\nname = \"a\"\nvlan = 99999999999999999999\n";
+    let error = Config::parse("router.toml", text).unwrap_err();
+    assert_eq!(error.code, crate::codes::BAD_VALUE);
+    assert_eq!(error.message, "`vlan` 99999999999999999999 is too large");
+}

@@ -85,6 +85,16 @@ pub(in crate::config) fn without_network(
     })
 }
 
+/// A subnet's own and its broadcast address; /31 and /32 have none.
+fn is_broadcast(via: IpAddr, net: &IpNet) -> bool {
+    match (via, net) {
+        (IpAddr::V4(via), IpNet::V4(net)) if net.prefix_len() < 31 => {
+            via == net.broadcast() || via == net.network()
+        }
+        _ => false,
+    }
+}
+
 fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
@@ -260,6 +270,24 @@ impl Checker<'_> {
                     "name the next router on {}; for what is on it directly leave `via` out and give `network`",
                     own.name
                 )),
+            );
+            return;
+        }
+        let broadcast = candidates.iter().find_map(|network| {
+            let mut nets = network.gateways.iter();
+            nets.find(|net| is_broadcast(via, net))
+        });
+        if let Some(net) = broadcast {
+            wrong.push(
+                Draft::new(
+                    codes::NEXT_HOP_INVALID,
+                    format!(
+                        "`via` {via} is no host's: {} has it for all of them",
+                        net.trunc()
+                    ),
+                )
+                .at(word.span(), "the subnet's first or last address")
+                .help("name the next router by its own address on one of the networks"),
             );
             return;
         }
