@@ -19,10 +19,11 @@ mod status;
 mod version;
 mod watch;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{env, ffi::OsString, process::ExitCode};
 
 use clap::{
-    CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
+    Arg, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
+    builder::Resettable,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
@@ -114,7 +115,7 @@ enum Command {
 /// Reads the command line, does what it says, and gives the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let words = watch::join_interval(std::env::args_os());
+    let words = watch::join_interval(env::args_os());
     let cli = match parse(&words) {
         Ok(cli) => cli,
         Err(error) => return report_usage(error, &words),
@@ -134,9 +135,21 @@ pub fn main() -> ExitCode {
 }
 
 fn parse(words: &[OsString]) -> Result<Cli, clap::Error> {
-    Cli::command()
+    command()
         .try_get_matches_from(words)
         .and_then(|matches| Cli::from_arg_matches(&matches))
+}
+
+/// What the words are read by. A variable that is empty is as good as none.
+fn command() -> clap::Command {
+    let is_empty = |arg: &Arg| {
+        let value = arg.get_env().and_then(env::var_os);
+        value.is_some_and(|value| value.is_empty())
+    };
+    Cli::command().mut_args(|arg| match is_empty(&arg) {
+        true => arg.env(Resettable::Reset),
+        false => arg,
+    })
 }
 
 /// One thread: the daemon waits for the kernel, mostly, and the commands for

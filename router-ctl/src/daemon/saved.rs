@@ -279,12 +279,19 @@ impl Saved {
     /// Forgets everything: `down` leaves nothing behind.
     pub(super) fn remove(&mut self) {
         self.content = Content::default();
-        match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                warn!(%error, "cannot remove {}", self.path.display());
+        for path in [&self.path, &self.unfinished()] {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    warn!(%error, "cannot remove {}", path.display());
+                }
+                _ => {}
             }
-            _ => {}
         }
+    }
+
+    /// What is being written; a daemon that is killed then leaves it.
+    fn unfinished(&self) -> PathBuf {
+        self.path.with_extension("json.new")
     }
 
     fn parse(&self, toml: &str, like: &Config) -> Option<Loaded> {
@@ -342,7 +349,7 @@ impl Saved {
             .recursive(true)
             .mode(0o700)
             .create(folder)?;
-        let new = self.path.with_extension("json.new");
+        let new = self.unfinished();
         // Left by a daemon that died here.
         match fs::remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -457,10 +464,11 @@ mod tests {
         fs::remove_file(&saved.path).unwrap();
         saved.provide().unwrap();
         assert_eq!(fixture.start("b"), ("a".into(), Some(Why::Unconfirmed)));
-        // `down` leaves nothing.
+        // `down` leaves nothing, nor what a daemon that was killed has left.
+        fs::write(fixture.0.path().join("default.config.json.new"), "{").unwrap();
         saved.remove();
         saved.provide().unwrap();
-        assert!(!saved.path.exists());
+        assert_eq!(fs::read_dir(fixture.0.path()).unwrap().count(), 0);
     }
 
     /// What nobody has confirmed is the file as it was: one that was mended since

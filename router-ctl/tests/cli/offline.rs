@@ -183,6 +183,28 @@ fn waiting_for_a_daemon_that_does_not_come_is_degraded() {
     assert_eq!(output.status.code(), Some(5));
 }
 
+/// As scripts set them: `ROUTER_CTL_INSTANCE=$1`.
+#[test]
+fn empty_variables_are_as_good_as_none() {
+    let mut command = router_ctl("status");
+    command
+        .env("ROUTER_CTL_INSTANCE", "")
+        .env("ROUTER_CTL_SOCKET", "");
+    command.args(["--socket", "/no/such.sock"]);
+    let (_, stderr) = said(&command.output().unwrap());
+    let told = "error[RC0201]: router-ctl is not running (instance default)\n";
+    assert!(stderr.starts_with(told), "{stderr}");
+    // Without one the usual socket is asked, whoever listens there.
+    let mut command = router_ctl("--instance no-such status");
+    let output = command.env("ROUTER_CTL_SOCKET", "").output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    // What is said in words is said.
+    for words in [["--instance", ""], ["--socket", ""]] {
+        let output = router_ctl("status").args(words).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{words:?}");
+    }
+}
+
 #[test]
 fn configuration_files() {
     let dir = tempfile::tempdir().unwrap();
