@@ -26,6 +26,7 @@ use crate::{
 const MORE: &str = concat!(
     "Examples:
   router-ctl config check lab.toml
+  generate | router-ctl config check -        <(generate) and other pipes, too
   router-ctl config diff                      what the daemon's file would change
   router-ctl config apply --dry-run           step by step
   router-ctl config apply --confirm 120       the configuration before comes back in 2 minutes,
@@ -60,7 +61,8 @@ pub(super) struct Args {
 enum Verb {
     /// Say everything that is wrong with FILE; nothing is changed
     Check {
-        /// The configuration [default: the instance's, /etc/router-ctl/router.toml]
+        /// The configuration; - is standard input [default: the instance's,
+        /// /etc/router-ctl/router.toml]
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
     },
@@ -72,7 +74,7 @@ enum Verb {
     },
     /// Say what the daemon's file, or FILE, would change
     Diff {
-        /// In place of the daemon's file
+        /// In place of the daemon's file; - is standard input
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
     },
@@ -139,7 +141,7 @@ pub(super) async fn run(args: &Args, globals: &Globals) -> Result<ExitCode, Erro
 }
 
 fn check(file: &Path, format: Format) -> Result<(), Error> {
-    let config = Config::load(file)?;
+    let config = Config::look_at(file)?;
     let found = ConfigCheck {
         ok: true,
         trunks: config.trunks.len(),
@@ -152,7 +154,7 @@ fn check(file: &Path, format: Format) -> Result<(), Error> {
     let counted = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     format.done(&format!(
         "{} is ok: {}, {}, {}",
-        file.display(),
+        Config::name_of(file),
         counted(found.trunks, "trunk"),
         counted(found.networks, "network"),
         counted(found.routes, "route"),
@@ -164,7 +166,7 @@ async fn changes(file: Option<&Path>, globals: &Globals) -> Result<Vec<ConfigCha
     let Some(file) = file else {
         return client.config_diff().await;
     };
-    let wanted = Config::load(file)?;
+    let wanted = Config::look_at(file)?;
     let running = client.config(true).await?;
     let running = Config::parse("the configuration in force", &running.toml)?;
     Ok(config::diff(&running, &wanted))

@@ -170,49 +170,55 @@ pub(super) fn read(path: &Path) -> Result<String, Error> {
 
 /// The same for this user, who may have become it by sudo.
 pub(super) fn read_as(path: &Path, user: u32, caller: Option<u32>) -> Result<String, Error> {
-    let unreadable = |error: &io::Error| {
-        let help = match error.kind() {
-            io::ErrorKind::PermissionDenied => "read it as its owner or as root: sudo",
-            io::ErrorKind::InvalidData => "TOML is UTF-8: save it as such (`iconv -t UTF-8`)",
-            _ => "name a file that is there; `router-ctl config --help` shows one to begin with",
-        };
-        let kind = match error.kind() {
-            io::ErrorKind::PermissionDenied => Kind::NotPermitted,
-            _ => Kind::Usage,
-        };
-        Error::new(
-            kind,
-            codes::CONFIG_UNREADABLE,
-            format!("cannot read {}", path.display()),
-        )
-        .cause(error)
-        .help(help)
-    };
-    let mut file = OpenOptions::new()
+    let file = OpenOptions::new()
         .read(true)
         // A pipe without a writer would be waited for.
         .custom_flags(libc::O_NONBLOCK)
         .open(path)
-        .map_err(|error| unreadable(&error))?;
+        .map_err(|error| unreadable(path, &error))?;
     // Asked of the open file: the path may mean another one by now.
-    let meta = file.metadata().map_err(|error| unreadable(&error))?;
+    let meta = file.metadata().map_err(|error| unreadable(path, &error))?;
     if !meta.is_file() {
         return Err(unusable(path, "it is not a regular file"));
     }
     trusted(path, &meta, user, caller)?;
     for folder in folders_of(path) {
-        let meta = fs::metadata(&folder).map_err(|error| unreadable(&error))?;
+        let meta = fs::metadata(&folder).map_err(|error| unreadable(path, &error))?;
         kept(&folder, path, &meta)?;
     }
+    text_of(file, path)
+}
+
+/// All of it, if it is not too much.
+pub(super) fn text_of(file: impl Read, path: &Path) -> Result<String, Error> {
     let mut text = String::new();
-    let length = Read::by_ref(&mut file)
+    let length = file
         .take(LONGEST + 1)
         .read_to_string(&mut text)
-        .map_err(|error| unreadable(&error))?;
+        .map_err(|error| unreadable(path, &error))?;
     if length as u64 > LONGEST {
         return Err(unusable(path, "it is longer than any configuration"));
     }
     Ok(text)
+}
+
+pub(super) fn unreadable(path: &Path, error: &io::Error) -> Error {
+    let help = match error.kind() {
+        io::ErrorKind::PermissionDenied => "read it as its owner or as root: sudo",
+        io::ErrorKind::InvalidData => "TOML is UTF-8: save it as such (`iconv -t UTF-8`)",
+        _ => "name a file that is there; `router-ctl config --help` shows one to begin with",
+    };
+    let kind = match error.kind() {
+        io::ErrorKind::PermissionDenied => Kind::NotPermitted,
+        _ => Kind::Usage,
+    };
+    Error::new(
+        kind,
+        codes::CONFIG_UNREADABLE,
+        format!("cannot read {}", path.display()),
+    )
+    .cause(error)
+    .help(help)
 }
 
 fn unusable(path: &Path, why: &str) -> Error {

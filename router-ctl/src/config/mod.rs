@@ -10,6 +10,7 @@ mod document;
 mod edit;
 mod file;
 mod load;
+mod look;
 mod options;
 mod places;
 mod reader;

@@ -66,6 +66,13 @@ fn a_file_is_compared_with_what_is_in_force() {
         told.contains("~ network mac10\n    pcp map -> keep\n"),
         "{told}"
     );
+    // Also what is no file.
+    let mut piped = daemon.command("config diff -");
+    piped
+        .write_stdin(text)
+        .assert()
+        .success()
+        .stdout("no changes\n");
 }
 
 /// Who asks may not read the daemon's file: the daemon shows the lines.

@@ -183,6 +183,41 @@ fn waiting_for_a_daemon_that_does_not_come_is_degraded() {
     assert_eq!(output.status.code(), Some(5));
 }
 
+/// A configuration that was made a moment ago need not be a file.
+#[test]
+fn configurations_out_of_pipes() {
+    let example = include_str!("../../src/config/example.toml");
+    let check = |path: &str, text: &str| {
+        let output = router_ctl("config check")
+            .arg(path)
+            .write_stdin(text)
+            .output()
+            .unwrap();
+        (output.status.code(), said(&output))
+    };
+    for (path, name) in [("-", "standard input"), ("/dev/stdin", "/dev/stdin")] {
+        let (code, (stdout, stderr)) = check(path, example);
+        assert_eq!(code, Some(0), "{stderr}");
+        let told = format!("{name} is ok: 1 trunk, 3 networks, 1 route\n");
+        assert_eq!(stdout, told);
+        let (code, (_, stderr)) = check(path, "[[trunk]]\n");
+        assert_eq!(code, Some(2));
+        assert!(stderr.contains(&format!("--> {name}:1:1")), "{stderr}");
+        let long = "#\n".repeat(9 << 20);
+        let (code, (_, stderr)) = check(path, &long);
+        assert_eq!(code, Some(2));
+        assert!(stderr.contains("longer than any"), "{stderr}");
+    }
+    // A daemon takes files only, which stay what they are.
+    let output = router_ctl("run --config /dev/stdin")
+        .write_stdin(example)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let (_, stderr) = said(&output);
+    assert!(stderr.contains("not a regular file"), "{stderr}");
+}
+
 /// As scripts set them: `ROUTER_CTL_INSTANCE=$1`.
 #[test]
 fn empty_variables_are_as_good_as_none() {
