@@ -114,6 +114,7 @@ fn delta(message: &Message<'_>) -> Option<Delta> {
                 None => Rules {
                     custom: true,
                     suppressing: true,
+                    dissecting: true,
                 },
             };
             Some(Delta::Rules { v6, asked })
@@ -271,7 +272,7 @@ mod tests {
             v6: false,
             asked: Rules {
                 custom: true,
-                suppressing: false,
+                ..Rules::default()
             },
         };
         assert_eq!(rule, expected);

@@ -367,12 +367,16 @@ pub(super) fn asked_by(message: &RouteNetlinkMessage) -> Rules {
             RuleAttribute::SuppressPrefixLen(_) | RuleAttribute::SuppressIfGroup(_) => {
                 rules.suppressing = true;
             }
+            RuleAttribute::IpProtocol(_)
+            | RuleAttribute::SourcePortRange(_)
+            | RuleAttribute::DestinationPortRange(_) => rules.dissecting = true,
             _ => selective = true,
         }
     }
     const TABLE_DEFAULT: u32 = TABLE_MAIN - 1;
     const TABLE_LOCAL: u32 = TABLE_MAIN + 1;
     let known = matches!(table, TABLE_DEFAULT | TABLE_MAIN | TABLE_LOCAL);
-    rules.custom = selective || rules.suppressing || !known || header.action != RuleAction::ToTable;
+    selective |= rules.suppressing || rules.dissecting;
+    rules.custom = selective || !known || header.action != RuleAction::ToTable;
     rules
 }

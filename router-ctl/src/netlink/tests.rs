@@ -3,8 +3,8 @@
 use std::net::Ipv4Addr;
 
 use rtnetlink::packet_route::{
-    AddressFamily, RouteNetlinkMessage,
-    rule::{RuleAction, RuleAttribute, RuleMessage},
+    AddressFamily, IpProtocol, RouteNetlinkMessage,
+    rule::{RuleAction, RuleAttribute, RuleMessage, RulePortRange},
 };
 
 use super::{routes::asked_by, types::Rules};
@@ -54,6 +54,25 @@ fn any_other_rule_is_custom() {
         rule.header.action = RuleAction::Blackhole;
     }
     assert!(asked_by(&blackhole).custom);
+}
+
+#[test]
+fn rules_that_look_into_packets_are_told_apart() {
+    let ports = RulePortRange {
+        start: 4096,
+        end: 8191,
+    };
+    for look in [
+        RuleAttribute::IpProtocol(IpProtocol::Tcp),
+        RuleAttribute::SourcePortRange(ports),
+        RuleAttribute::DestinationPortRange(ports),
+    ] {
+        let asked = asked_by(&rule(254, vec![look]));
+        assert!(
+            asked.custom && asked.dissecting && !asked.suppressing,
+            "{asked:?}"
+        );
+    }
 }
 
 /// `wg-quick` makes the first: `lookup main suppress_prefixlength 0`.

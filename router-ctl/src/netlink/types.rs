@@ -313,6 +313,9 @@ pub struct Rules {
     /// One passes over routes that its table has found (`suppress_prefixlength`,
     /// `suppress_ifgroup`).
     pub suppressing: bool,
+    /// One asks for the protocol or for ports: the kernel takes every packet apart
+    /// before it looks for a route.
+    pub dissecting: bool,
 }
 
 impl Rules {
@@ -322,6 +325,7 @@ impl Rules {
         Self {
             custom: self.custom || others.custom,
             suppressing: self.suppressing || others.suppressing,
+            dissecting: self.dissecting || others.dissecting,
         }
     }
 }

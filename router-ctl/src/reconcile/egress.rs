@@ -46,7 +46,9 @@ pub(super) fn entry(
     if limits.leg4 && kernel.forwarding.v4_hash_policy != 0 {
         entry.flags |= flags::MULTIPATH_V4_UNREPEATABLE;
     }
-    if limits.leg6 && kernel.forwarding.v6_hash_policy != 0 {
+    // With a rule that looks into packets the kernel hashes echoes by what it took
+    // apart for the rule, whose flow label is in host order (`ip6_route_input`).
+    if limits.leg6 && (kernel.forwarding.v6_hash_policy != 0 || kernel.tables.rules_v6.dissecting) {
         entry.flags |= flags::MULTIPATH_V6_UNREPEATABLE;
     }
     if interface.v6_disabled {

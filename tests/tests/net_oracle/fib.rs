@@ -235,6 +235,20 @@ pub(crate) fn equal_legs(twin: &mut Twin) {
     for family in ["ipv4", "ipv6"] {
         twin.sysctl(&format!("{family}/fib_multipath_hash_policy"), "0");
     }
+    // Echoes by a rule that looks into packets; none of these matches.
+    twin.ip6("rule add ipproto tcp dport 1 lookup 7");
+    let echoes: Vec<_> = flows(true, false, 150, 13)
+        .into_iter()
+        .zip(0_u16..)
+        .map(|(flow, number)| {
+            let payload = number.to_be_bytes().to_vec();
+            let id = (7, 1);
+            flow.flow_label(0x1_2345)
+                .transport(Transport::Echo { id, payload })
+        })
+        .collect();
+    spread(twin, "echoes under a rule by ports", 96, &echoes, &[C, U]);
+    twin.ip6("rule del ipproto tcp dport 1 lookup 7");
     // 98, 106: whichever way is left.
     twin.ip("link set net-c down");
     for (what, v6) in [("dead leg", false), ("dead leg, IPv6", true)] {

@@ -310,6 +310,7 @@ async fn a_rule_that_suppresses_ipv6_routes_stops_it_while_it_is_there() {
     let asked = Rules {
         custom: true,
         suppressing: true,
+        dissecting: false,
     };
     scene.twin.dump.lock().unwrap().tables.rules_v6 = asked;
     scene.hear(&[Delta::Rules { v6: true, asked }]);

@@ -224,6 +224,7 @@ fn rules_are_read_but_a_new_one_counts_at_once() {
     let suppressing = Rules {
         custom: true,
         suppressing: true,
+        dissecting: false,
     };
     let news = |v6, asked| Delta::Rules { v6, asked };
     assert!(mirror.apply(&news(false, one)));

@@ -68,3 +68,24 @@ fn multipath_legs_are_marked() {
         "a next-hop object that may be a group"
     );
 }
+
+/// A rule by ports or protocol: the kernel hashes ICMPv6 by what it took apart.
+#[test]
+fn rules_that_look_into_packets_make_ipv6_legs_unrepeatable() {
+    use egress_flags::{MULTIPATH_LEG, MULTIPATH_V6_UNREPEATABLE, UP};
+    let flags = |dst: &str, devices: &[IfIndex]| {
+        egress_after(|kernel| {
+            kernel.tables.routes.push(unicast(dst, devices));
+            kernel.tables.rules_v4.dissecting = true;
+            kernel.tables.rules_v6.dissecting = true;
+        })
+        .flags
+    };
+    let legs = [MAC10, MAC20];
+    assert_eq!(flags("2001:db8::/32", &[MAC10]), UP);
+    assert_eq!(
+        flags("2001:db8::/32", &legs),
+        UP | MULTIPATH_LEG | MULTIPATH_V6_UNREPEATABLE
+    );
+    assert_eq!(flags("10.0.0.0/8", &legs), UP | MULTIPATH_LEG);
+}
