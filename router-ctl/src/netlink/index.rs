@@ -13,6 +13,9 @@ pub trait Devices<'t> {
 
     /// The device of this number.
     fn link_of(&self, ifindex: IfIndex) -> Option<&'t Link>;
+
+    /// All of them, in no order.
+    fn links(&self) -> impl Iterator<Item = &'t Link>;
 }
 
 impl<'t> Devices<'t> for &'t Tables {
@@ -23,6 +26,10 @@ impl<'t> Devices<'t> for &'t Tables {
     fn link_of(&self, ifindex: IfIndex) -> Option<&'t Link> {
         Tables::link_of(self, ifindex)
     }
+
+    fn links(&self) -> impl Iterator<Item = &'t Link> {
+        self.links.iter()
+    }
 }
 
 impl<'t> Devices<'t> for Index<'t> {
@@ -32,6 +39,10 @@ impl<'t> Devices<'t> for Index<'t> {
 
     fn link_of(&self, ifindex: IfIndex) -> Option<&'t Link> {
         Index::link_of(self, ifindex)
+    }
+
+    fn links(&self) -> impl Iterator<Item = &'t Link> {
+        self.by_number.values().copied()
     }
 }
 

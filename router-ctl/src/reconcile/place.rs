@@ -92,6 +92,16 @@ pub(super) fn place_among<'k>(
         if link.ifindex != trunk.ifindex {
             return not_this(format!("{} is not the trunk", link.name));
         }
+        // The kernel gives it what is tagged with VID 0 (a priority and no VLAN).
+        // The program has one entry for that and for what has no tag.
+        let taker = devices.links().find(|child| {
+            let vlan = child.vlan.as_ref();
+            child.parent == Some(trunk.ifindex)
+                && vlan.is_some_and(|vlan| vlan.vid == 0 && vlan.protocol == IEEE_8021Q)
+        });
+        if let Some(taker) = taker {
+            return not_this(format!("{} takes its frames with VLAN 0", taker.name));
+        }
         return Ok(Place { link, trunk });
     }
     let Some(vlan) = &link.vlan else {

@@ -96,6 +96,35 @@ fn the_untagged_network_is_the_trunk() {
     assert!(plan.networks[2].is_err());
 }
 
+/// `ip link add link eth0 name eth0.0 type vlan id 0`: frames that are tagged
+/// with a priority alone are that device's, not the untagged network's.
+#[test]
+fn a_device_of_vlan_0_takes_the_untagged_network_off_xdp() {
+    let mut config = config();
+    config.networks.push(network("wan", 0));
+    let placed = |change: fn(&mut Link)| {
+        let mut kernel = kernel();
+        let mut taker = vlan(OTHER, 0);
+        change(&mut taker);
+        kernel.tables.links.push(taker);
+        let plan = reconciled(&config, &kernel, &Wanted::default());
+        assert_eq!(plan.networks[..2], [Ok(MAC10), Ok(MAC20)]);
+        assert_eq!(
+            plan.contents.ingress.contains_key(&0),
+            plan.networks[2].is_ok()
+        );
+        plan.networks[2].clone().map_err(|why| why.to_string())
+    };
+    assert_eq!(
+        placed(|_| ()),
+        Err("eth0.0 takes its frames with VLAN 0".into())
+    );
+    // Of another device; of 802.1ad, which XDP passes up by itself.
+    assert_eq!(placed(|taker| taker.parent = Some(MAC10)), Ok(TRUNK));
+    let provider = |taker: &mut Link| taker.vlan.as_mut().unwrap().protocol = 0x88a8;
+    assert_eq!(placed(provider), Ok(TRUNK));
+}
+
 #[test]
 fn second_trunk_has_its_own_rows_and_ports() {
     let mut config = config();
