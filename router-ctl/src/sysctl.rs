@@ -122,6 +122,7 @@ impl Sysctls {
             tos_priority: self
                 .number("ipv4/ip_forward_update_priority")?
                 .is_none_or(|value| value != 0),
+            v4_uses_pmtu: number("ipv4/ip_forward_use_pmtu")? != 0,
             interfaces: BTreeMap::new(),
         })
     }
@@ -184,6 +185,9 @@ pub struct Forwarding {
     /// `ipv4.ip_forward_update_priority`: forwarding sets `skb->priority` from
     /// the TOS. The default.
     pub tos_priority: bool,
+    /// `ipv4.ip_forward_use_pmtu`: a path MTU that was learnt limits what is
+    /// forwarded, too.
+    pub v4_uses_pmtu: bool,
     /// By interface.
     pub interfaces: BTreeMap<IfIndex, InterfaceForwarding>,
 }
@@ -322,10 +326,11 @@ mod tests {
             ("ipv6/conf/all/forwarding", "1"),
             ("ipv4/conf/eth0/forwarding", "1"),
             ("ipv6/conf/eth0/mtu", "1280"),
+            ("ipv4/ip_forward_use_pmtu", "1"),
         ]);
         let read = sysctls.forwarding([(IfIndex::new(3), "eth0")]).unwrap();
         assert_eq!(read.rp_filter, 2);
-        assert!(read.v6 && read.tos_priority && !read.v6_proxy_ndp);
+        assert!(read.v6 && read.tos_priority && !read.v6_proxy_ndp && read.v4_uses_pmtu);
         let eth0 = read.interfaces[&IfIndex::new(3)];
         assert!(eth0.v4 && !eth0.v6_forced && !eth0.v6_disabled);
         assert_eq!(eth0.v6_mtu, Some(1280));

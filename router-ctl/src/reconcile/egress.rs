@@ -40,6 +40,11 @@ pub(super) fn entry(
     let limits = ways.limits(ifindex);
     entry.mtu4 = entry.mtu4.min(limits.mtu4.unwrap_or(entry.mtu4));
     entry.mtu6 = entry.mtu6.min(limits.mtu6.unwrap_or(entry.mtu6));
+    if kernel.forwarding.v4_uses_pmtu && limits.mtu4.is_some() {
+        // Behind a route's own MTU the helper does not look for a learnt one, which
+        // may be smaller (`ip_mtu_from_fib_result`): nothing fits.
+        entry.mtu4 = 0;
+    }
     if limits.leg4 || limits.leg6 {
         entry.flags |= flags::MULTIPATH_LEG;
     }

@@ -423,9 +423,14 @@ impl Twin {
 
 /// Sysctls of which the kernel says nothing.
 fn unannounced_key(key: &str) -> bool {
-    ["multipath", "update_priority", "force_forwarding"]
-        .iter()
-        .any(|quiet| key.contains(quiet))
+    [
+        "multipath",
+        "update_priority",
+        "force_forwarding",
+        "use_pmtu",
+    ]
+    .iter()
+    .any(|quiet| key.contains(quiet))
 }
 
 /// The daemon looks once a second.

@@ -5,6 +5,7 @@ mod changes;
 mod checksums;
 mod dead_legs;
 mod fib;
+mod learnt;
 mod mtu;
 mod odd_routes;
 mod slow_path;
@@ -88,6 +89,7 @@ const CHANGING: &[(&str, Table<Twin>)] = &[
     ("mid_traffic", changes::mid_traffic),
     ("mtu::device", mtu::device),
     ("mtu::routes", mtu::routes),
+    ("mtu::learnt_mtu", mtu::learnt_mtu),
     ("failed_neighbours", slow_path::failed_neighbours),
     ("redirects", slow_path::redirects),
     ("directed_broadcast", slow_path::directed_broadcast),

@@ -7,6 +7,8 @@ use router_tests::{
     tables::Stage as _,
 };
 
+use crate::learnt;
+
 /// The MTU that an ICMP error on A's wire tells; `None`: no such error.
 fn told_mtu(seen: &Seen) -> Option<u32> {
     let [(_, frame)] = seen.frames.as_slice() else {
@@ -149,4 +151,41 @@ pub(crate) fn routes(twin: &mut Twin) {
         fast: 1300,
     };
     around(twin, "locked route", [85; 4], limit, &by_route);
+}
+
+/// 85: with `ip_forward_use_pmtu` a path MTU that the router has learnt counts for
+/// what it forwards, too, below a route's own.
+pub(crate) fn learnt_mtu(twin: &mut Twin) {
+    twin.sysctl("ipv4/ip_forward_use_pmtu", "1");
+    twin.ip(&format!(
+        "route add 10.82.0.0/16 via {router} mtu 1400\nroute add 10.83.0.0/16 via {router}",
+        router = B.v4(9)
+    ));
+    for net in [82, 83] {
+        let far = [10, net, 0, 1].into();
+        learnt::tell(
+            twin,
+            85,
+            "fragmentation needed",
+            (3, 4),
+            [0, 0, 0x04, 0xb0],
+            far,
+        );
+        for (size, fits) in [(1200, true), (1201, false), (1300, false)] {
+            let what = format!("{size} of a learnt 1200 to {far}");
+            let frame = A.v4_to(B).to4(far).transport(Transport::udp(size - 28));
+            let Some(bytes) = twin.frame(A, &frame) else {
+                continue;
+            };
+            let (on, _, fate) = twin.same(85, &what, A, &[bytes]);
+            let right = match (fits, told_mtu(&on)) {
+                (true, None) => on.frames.len() == 1,
+                (false, Some(mtu)) => mtu == 1200 && fate == Fate::Not,
+                _ => false,
+            };
+            if !right {
+                twin.fail(85, &what, &format!("{fate}: {on:?}"));
+            }
+        }
+    }
 }

@@ -37,6 +37,23 @@ fn mtu_is_the_smallest_of_all() {
     );
 }
 
+/// `ip_forward_use_pmtu=1`: the helper does not see a learnt MTU behind a route's.
+#[test]
+fn nothing_fits_where_a_learnt_mtu_may_be_smaller_than_a_routes() {
+    let mtus = |dst: &str, own| {
+        let entry = egress_after(|kernel| {
+            let mut route = unicast(dst, &[MAC10]);
+            route.mtu = own;
+            kernel.tables.routes.push(route);
+            kernel.forwarding.v4_uses_pmtu = true;
+        });
+        (entry.mtu4, entry.mtu6)
+    };
+    assert_eq!(mtus("10.0.0.0/8", None), (1500, 1500));
+    assert_eq!(mtus("10.0.0.0/8", Some(1400)), (0, 1500));
+    assert_eq!(mtus("2001:db8::/32", Some(1400)), (1500, 1400));
+}
+
 #[test]
 fn multipath_legs_are_marked() {
     use egress_flags::{MULTIPATH_LEG, MULTIPATH_V4_UNREPEATABLE, MULTIPATH_V6_UNREPEATABLE, UP};
