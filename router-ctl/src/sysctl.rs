@@ -122,6 +122,7 @@ impl Sysctls {
             tos_priority: self
                 .number("ipv4/ip_forward_update_priority")?
                 .is_none_or(|value| value != 0),
+            v4_redirects: number("ipv4/conf/all/accept_redirects")? != 0,
             v4_uses_pmtu: number("ipv4/ip_forward_use_pmtu")? != 0,
             interfaces: BTreeMap::new(),
         })
@@ -138,6 +139,7 @@ impl Sysctls {
         Ok(InterfaceForwarding {
             v4: v4("forwarding")? != 0,
             rp_filter: v4("rp_filter")?,
+            v4_redirects: v4("accept_redirects")? != 0,
             v6_forced: v6("force_forwarding")? != 0,
             v6_disabled: v6("disable_ipv6")? != 0,
             v6_mtu: match v6("mtu")? {
@@ -185,6 +187,8 @@ pub struct Forwarding {
     /// `ipv4.ip_forward_update_priority`: forwarding sets `skb->priority` from
     /// the TOS. The default.
     pub tos_priority: bool,
+    /// `ipv4.conf.all.accept_redirects`.
+    pub v4_redirects: bool,
     /// `ipv4.ip_forward_use_pmtu`: a path MTU that was learnt limits what is
     /// forwarded, too.
     pub v4_uses_pmtu: bool,
@@ -193,6 +197,17 @@ pub struct Forwarding {
 }
 
 impl Forwarding {
+    /// Whether the kernel believes ICMP redirects that come in on an interface of
+    /// this namespace (`IN_DEV_RX_REDIRECTS`, include/linux/inetdevice.h).
+    #[must_use]
+    pub const fn believes_redirects(&self, interface: &InterfaceForwarding) -> bool {
+        if interface.v4 {
+            self.v4_redirects && interface.v4_redirects
+        } else {
+            self.v4_redirects || interface.v4_redirects
+        }
+    }
+
     /// Takes over what the kernel has announced. Whether it is news.
     pub fn announced(&mut self, conf: &Netconf) -> bool {
         let before = (self.v4, self.rp_filter, self.v6, self.v6_proxy_ndp);
@@ -235,6 +250,8 @@ pub struct InterfaceForwarding {
     pub v4: bool,
     /// `ipv4.conf.IF.rp_filter`: 0, 1 or 2.
     pub rp_filter: u32,
+    /// `ipv4.conf.IF.accept_redirects`.
+    pub v4_redirects: bool,
     /// `ipv6.conf.IF.force_forwarding` (6.17 and later).
     pub v6_forced: bool,
     /// `ipv6.conf.IF.disable_ipv6`: the kernel drops IPv6 that comes in or goes
@@ -320,6 +337,34 @@ mod tests {
     }
 
     #[test]
+    fn redirects_are_believed_as_the_kernel_does() {
+        for (v4, all, own, believed) in [
+            (true, false, false, false),
+            (true, false, true, false),
+            (true, true, false, false),
+            (true, true, true, true),
+            (false, false, false, false),
+            (false, false, true, true),
+            (false, true, false, true),
+        ] {
+            let namespace = Forwarding {
+                v4_redirects: all,
+                ..Forwarding::default()
+            };
+            let interface = InterfaceForwarding {
+                v4,
+                v4_redirects: own,
+                ..InterfaceForwarding::default()
+            };
+            assert_eq!(
+                namespace.believes_redirects(&interface),
+                believed,
+                "forwarding {v4}, all {all}, own {own}"
+            );
+        }
+    }
+
+    #[test]
     fn forwarding_is_read_with_the_kernels_defaults() {
         let (_dir, sysctls) = tree(&[
             ("ipv4/conf/all/rp_filter", "2"),
@@ -327,11 +372,13 @@ mod tests {
             ("ipv4/conf/eth0/forwarding", "1"),
             ("ipv6/conf/eth0/mtu", "1280"),
             ("ipv4/ip_forward_use_pmtu", "1"),
+            ("ipv4/conf/eth0/accept_redirects", "1"),
         ]);
         let read = sysctls.forwarding([(IfIndex::new(3), "eth0")]).unwrap();
         assert_eq!(read.rp_filter, 2);
         assert!(read.v6 && read.tos_priority && !read.v6_proxy_ndp && read.v4_uses_pmtu);
         let eth0 = read.interfaces[&IfIndex::new(3)];
+        assert!(eth0.v4_redirects && !read.v4_redirects);
         assert!(eth0.v4 && !eth0.v6_forced && !eth0.v6_disabled);
         assert_eq!(eth0.v6_mtu, Some(1280));
     }

@@ -386,6 +386,15 @@ fn judge_forwarding(config: &Config, known: &Known, problems: &mut Vec<Problem>)
                 format!("sysctl -w net/ipv4/conf/{}/forwarding=1", network.interface),
             ));
         }
+        if interface.v4 && forwarding.believes_redirects(interface) {
+            problems.push(problem(
+                format!(
+                    "ICMP redirects are believed on {}, which XDP cannot follow: the kernel alone forwards IPv4 to it",
+                    network.interface
+                ),
+                "sysctl -w net.ipv4.conf.all.accept_redirects=0".into(),
+            ));
+        }
         let has_v6 = network
             .gateways
             .iter()

@@ -330,6 +330,15 @@ const fn cases() -> &'static [Case] {
             "sysctl -w net.ipv6.conf.all.forwarding=1",
         ),
         (
+            |k| {
+                let forwarding = &mut k.kernel.forwarding;
+                forwarding.v4_redirects = true;
+                forwarding.interfaces.get_mut(&LAN).unwrap().v4_redirects = true;
+            },
+            "ICMP redirects are believed on eth0.100, which XDP cannot follow: the kernel alone forwards IPv4 to it",
+            "sysctl -w net.ipv4.conf.all.accept_redirects=0",
+        ),
+        (
             |k| k.kernel.tables.rules_v6.suppressing = true,
             "an IPv6 rule suppresses routes, which XDP cannot: the kernel alone forwards IPv6",
             "do without it (suppress_prefixlength or suppress_ifgroup in `ip -6 rule`): XDP goes on once it has gone",

@@ -45,6 +45,10 @@ pub(super) fn entry(
         // may be smaller (`ip_mtu_from_fib_result`): nothing fits.
         entry.mtu4 = 0;
     }
+    if kernel.forwarding.believes_redirects(&interface) {
+        // Nor does it look for another gateway that the kernel was told of.
+        entry.mtu4 = 0;
+    }
     if limits.leg4 || limits.leg6 {
         entry.flags |= flags::MULTIPATH_LEG;
     }

@@ -428,6 +428,7 @@ fn unannounced_key(key: &str) -> bool {
         "update_priority",
         "force_forwarding",
         "use_pmtu",
+        "accept_redirects",
     ]
     .iter()
     .any(|quiet| key.contains(quiet))

@@ -87,15 +87,25 @@ pub fn ipv4_forwarding<S: Stage>(scene: &mut S) {
         row(105, "interface 0, not told", A.v4_to(B), helper)
             .by_hand()
             .kernel_drops(),
-        row(105, "egress 0", N.v4_to(A), forward(N, A)),
         row(105, "IPv6 all the same", A.v6_to(B), forward(A, B)),
     ]);
+    // It believes redirects now: `IN_DEV_RX_REDIRECTS`.
+    scene.change_egress(A, |entry| entry.mtu4 = 0);
+    let exceeded = up(Reason::MtuExceeded);
+    let believed = row(105, "egress 0, redirects believed", N.v4_to(A), exceeded);
+    scene.check([believed.on(N).kernel_forwards(A)]);
+    scene.change_egress(A, |_| ());
+    scene.sysctl("ipv4/conf/net-a/accept_redirects", "0");
+    scene.check([row(105, "egress 0", N.v4_to(A), forward(N, A))]);
     scene.change_ingress(A, |entry| entry.flags &= !ingress_flags::FORWARD_V4);
     scene.check([
         row(105, "interface 0", A.v4_to(B), off).kernel_drops(),
         row(105, "IPv6 all the same", A.v6_to(B), forward(A, B)),
     ]);
+    // Without it redirects are believed.
     scene.sysctl("ipv4/ip_forward", "0");
+    scene.sysctl("ipv4/conf/all/accept_redirects", "0");
+    scene.sysctl("ipv4/conf/net-b/accept_redirects", "0");
     scene.sysctl("ipv4/conf/net-a/forwarding", "1");
     scene.change_ingress(A, |_| ());
     scene.check([row(105, "all 0, interface 1", A.v4_to(B), forward(A, B))]);

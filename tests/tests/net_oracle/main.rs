@@ -90,6 +90,7 @@ const CHANGING: &[(&str, Table<Twin>)] = &[
     ("mtu::device", mtu::device),
     ("mtu::routes", mtu::routes),
     ("mtu::learnt_mtu", mtu::learnt_mtu),
+    ("learnt::gateway", learnt::gateway),
     ("failed_neighbours", slow_path::failed_neighbours),
     ("redirects", slow_path::redirects),
     ("directed_broadcast", slow_path::directed_broadcast),

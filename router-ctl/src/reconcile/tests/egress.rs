@@ -54,6 +54,21 @@ fn nothing_fits_where_a_learnt_mtu_may_be_smaller_than_a_routes() {
     assert_eq!(mtus("2001:db8::/32", Some(1400)), (1500, 1400));
 }
 
+/// The helper does not see the gateway of a redirect either.
+#[test]
+fn nothing_fits_where_redirects_are_believed() {
+    let mtus = |all, own| {
+        let entry = egress_after(|kernel| {
+            kernel.forwarding.v4_redirects = all;
+            interface(kernel).v4_redirects = own;
+        });
+        (entry.mtu4, entry.mtu6)
+    };
+    assert_eq!(mtus(false, true), (1500, 1500));
+    assert_eq!(mtus(true, false), (1500, 1500));
+    assert_eq!(mtus(true, true), (0, 1500));
+}
+
 #[test]
 fn multipath_legs_are_marked() {
     use egress_flags::{MULTIPATH_LEG, MULTIPATH_V4_UNREPEATABLE, MULTIPATH_V6_UNREPEATABLE, UP};
