@@ -350,6 +350,7 @@ fn absent(network: &Network, absence: &Absence, mend: &Mend) -> Problem {
         Absence::Port { device, .. } => {
             problem(not_forwarded, format!("ip link set {device} nomaster"))
         }
+        Absence::VlanZero(device) => problem(not_forwarded, format!("ip link del {device}")),
         Absence::NotThis(_) | Absence::TrunkMissing | Absence::Changing => problem(
             not_forwarded,
             format!(

@@ -259,6 +259,11 @@ const fn cases() -> &'static [Case] {
             "see what it is with `ip -d link show eth0.100`; if nobody needs it, `ip link del eth0.100`, then `router-ctl config apply`",
         ),
         (
+            |k| k.plan.networks = vec![Err(Absence::VlanZero("eth0.0".into()))],
+            "XDP does not forward for lan: eth0.0 takes its frames with VLAN 0",
+            "ip link del eth0.0",
+        ),
+        (
             |k| {
                 k.plan.networks = vec![Err(Absence::Port {
                     device: "trunk1".into(),

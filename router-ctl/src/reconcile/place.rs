@@ -50,6 +50,9 @@ pub enum Absence {
         /// What has it.
         master: String,
     },
+    /// A device of VLAN 0 takes part of the untagged network's frames.
+    #[error("{0} takes its frames with VLAN 0")]
+    VlanZero(String),
     /// There is one, but it is not the network's.
     #[error("{0}")]
     NotThis(String),
@@ -100,7 +103,7 @@ pub(super) fn place_among<'k>(
                 && vlan.is_some_and(|vlan| vlan.vid == 0 && vlan.protocol == IEEE_8021Q)
         });
         if let Some(taker) = taker {
-            return not_this(format!("{} takes its frames with VLAN 0", taker.name));
+            return Err(Absence::VlanZero(taker.name.clone()));
         }
         return Ok(Place { link, trunk });
     }

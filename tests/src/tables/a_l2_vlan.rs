@@ -81,6 +81,30 @@ pub fn priority_tags<S: Stage>(scene: &mut S) {
     }
 }
 
+/// 5: where the trunk has a device of VLAN 0, frames with VID 0 are that device's.
+/// Here it is down and drops them.
+pub fn device_of_vlan_0<S: Stage>(scene: &mut S) {
+    let (tagged, plain) = (N.v4_to(A).tags(&[Tag::dot1q(0)]), N.v4_to(A));
+    let passed = up(Reason::UnknownVid);
+    scene.ip(&format!(
+        "link add link {} name vlan-0 type vlan id 0",
+        N.device()
+    ));
+    scene.check([
+        row(5, "VID 0, which has a device", tagged.clone(), passed)
+            .on(N)
+            .kernel_drops(),
+        row(5, "no tag beside it", plain.clone(), passed)
+            .on(N)
+            .kernel_forwards(A),
+    ]);
+    scene.ip("link del vlan-0");
+    scene.check([
+        row(5, "VID 0, the device has gone", tagged, forward(N, A)),
+        row(5, "no tag", plain, forward(N, A)),
+    ]);
+}
+
 /// Stacked tags.
 pub fn stacked_tags<S: Stage>(scene: &mut S) {
     let (a, b) = (Tag::dot1q(A.vid()), Tag::dot1q(B.vid()));

@@ -170,6 +170,17 @@ fn priority_maps() {
     }
 }
 
+/// 5: only with 802.1Q.
+#[test]
+fn device_of_vlan_0() {
+    if has_vlans_or_skip("device_of_vlan_0") {
+        play(
+            "device_of_vlan_0",
+            &[("device_of_vlan_0", a_l2_vlan::device_of_vlan_0)],
+        );
+    }
+}
+
 /// 2: only with 802.1Q. The VIDs of `prog_a_l2_vlan`, on the networks A, B and C.
 #[test]
 fn nine_vids() {

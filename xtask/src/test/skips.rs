@@ -38,7 +38,7 @@ const EXPECTED: &[Expected] = &[
     Expected {
         reason: "this kernel has no 802.1Q",
         stages: &["net"],
-        tests: &["priority_maps", "nine_vids"],
+        tests: &["priority_maps", "nine_vids", "device_of_vlan_0"],
     },
     Expected {
         reason: "this kernel has no nftables",
