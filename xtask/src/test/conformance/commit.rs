@@ -12,6 +12,10 @@ pub(super) const COMMIT: &str = "CONFORMANCE-COMMIT\t";
 /// Of results that do not say.
 const UNKNOWN: &str = "an unknown commit";
 
+/// What such results do not tell apart.
+const OLD: &str = "What is of an unknown commit is older than *unasked* and *alone*, whose rows it \
+    counts as XDP";
+
 /// The commit that is checked out, as results are marked with it.
 pub(super) fn here() -> String {
     let git = |arguments: &[&str]| {
@@ -75,7 +79,12 @@ impl Commits {
             let what: Vec<_> = what.iter().map(String::as_str).collect();
             format!("{commit} ({})", what.join(", "))
         });
-        told.collect::<Vec<_>>().join("; ")
+        let told = told.collect::<Vec<_>>().join("; ");
+        if self.0.contains_key(UNKNOWN) {
+            format!("{told}. {OLD}")
+        } else {
+            told
+        }
     }
 }
 
@@ -99,6 +108,10 @@ mod tests {
         let mut commits = Commits::default();
         commits.read("6.1", "CONFORMANCE\t1\txdp\tx::y\t1\n");
         assert!(!commits.are_one());
-        assert_eq!(commits.tell(), "an unknown commit (Linux 6.1)");
+        let told = commits.tell();
+        assert!(
+            told.starts_with("an unknown commit (Linux 6.1). What"),
+            "{told}"
+        );
     }
 }
