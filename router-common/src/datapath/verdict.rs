@@ -126,7 +126,7 @@ reasons! {
     /// `rp_filter` is on, and the way back to the source is not this network.
     SourceUnverified = 21, "source-unverified";
     /// Forwarding is off here: `ip_forward`, `conf.IF.forwarding`,
-    /// `conf.all.forwarding`.
+    /// `conf.all.forwarding`; or an IPv6 rule suppresses routes.
     ForwardingOff = 22, "forwarding-off";
     /// The ingress-qos-map gives a priority above 15.
     PriorityUnmapped = 23, "priority-unmapped";
@@ -162,7 +162,8 @@ reasons! {
     EgressDown = 41, "egress-down";
     /// In and out on the same network: the kernel owes a redirect.
     SameNetwork = 42, "same-network";
-    /// Larger than the MTU of the device or of a route through it.
+    /// Larger than the MTU of the device or of a route through it; or nothing fits,
+    /// because the kernel may have learnt another MTU or gateway.
     MtuExceeded = 43, "mtu-exceeded";
     /// A leg of a multipath route whose choice XDP cannot repeat.
     Multipath = 44, "multipath";
