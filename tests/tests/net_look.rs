@@ -397,3 +397,82 @@ fn who_may_do_what() -> Result<()> {
     );
     daemon.down()
 }
+
+/// `xdp = "..."` for every trunk.
+fn with_mode(config: &str, mode: &str) -> String {
+    config.replace("[[trunk]]\n", &format!("[[trunk]]\nxdp = \"{mode}\"\n"))
+}
+
+/// Not as asked for, but as attached.
+fn modes(daemon: &RouterDaemon) -> Result<Vec<String>> {
+    let status = daemon.json(&["status"])?;
+    let trunks = status["trunks"].as_array().context("no trunks")?.iter();
+    Ok(trunks
+        .map(|trunk| trunk["xdp_mode"].as_str().unwrap_or_default().to_owned())
+        .collect())
+}
+
+#[test]
+fn status_says_in_which_mode_xdp_is() -> Result<()> {
+    let Some(lab) = Lab::or_skip("status_says_in_which_mode_xdp_is", 2) else {
+        return Ok(());
+    };
+    let config = lab.config(&[0, 1], "");
+    for (asked, given) in [
+        ("generic", "generic"),
+        ("auto", "native"),
+        ("native", "native"),
+    ] {
+        let mut daemon = RouterDaemon::configure(&lab, &with_mode(&config, asked))?;
+        daemon.start()?;
+        let found = modes(&daemon)?;
+        ensure!(!found.is_empty(), "no trunks");
+        ensure!(found.iter().all(|mode| mode == given), "{asked}: {found:?}");
+        // The kernel's word for it.
+        for trunk in lab.trunks() {
+            let link = lab.router().ip(&format!("link show {trunk}"))?;
+            let generic = link.contains("xdpgeneric");
+            ensure!(generic == (given == "generic"), "{asked}: {link}");
+        }
+        daemon.down()?;
+    }
+    Ok(())
+}
+
+/// A driver that has none may be slow, but not without anybody knowing.
+#[test]
+fn a_driver_without_xdp_is_not_generic_unless_that_was_asked_for() -> Result<()> {
+    let name = "a_driver_without_xdp_is_not_generic_unless_that_was_asked_for";
+    let Some(lab) = Lab::or_skip(name, 1) else {
+        return Ok(());
+    };
+    // A bridge has none; with a port that is up it has a carrier.
+    for step in [
+        "link add plain type bridge",
+        "link add port type veth peer name far",
+        "link set port master plain up",
+        "link set far up",
+    ] {
+        lab.router().ip(step)?;
+    }
+    let config = "[[trunk]]\ninterface = \"plain\"\n\
+                  [[network]]\nname = \"lan\"\ngateway = \"10.99.0.1/24\"\n";
+    let mut daemon = RouterDaemon::configure(&lab, &with_mode(config, "native"))?;
+    daemon.spawn()?;
+    let ended = daemon.wait_ended()?;
+    let log = daemon.log_text();
+    ensure!(ended.code() == Some(1), "{ended}: {log}");
+    for part in ["cannot attach native XDP to plain", "xdp = \"generic\""] {
+        ensure!(log.contains(part), "{part} in {log}");
+    }
+    drop(daemon);
+    let mut daemon = RouterDaemon::configure(&lab, &with_mode(config, "auto"))?;
+    daemon.start()?;
+    ensure!(modes(&daemon)? == ["generic"], "{:?}", modes(&daemon)?);
+    let log = daemon.log_text();
+    ensure!(
+        log.contains("falling back to generic XDP on plain"),
+        "{log}"
+    );
+    daemon.down()
+}
