@@ -66,15 +66,19 @@ impl PassProgram {
 fn attach(device: &str) -> Result<PassProgram> {
     // No CO-RE in it: vmlinux's BTF need not be parsed.
     let mut object = EbpfLoader::new().btf(None).load(OBJECT)?;
-    let program: &mut Xdp = object
-        .program_mut("pass")
-        .context("the object has no program `pass`")?
-        .try_into()?;
-    program.load()?;
-    let id = program.attach(device, XdpMode::Driver)?;
-    // aya falls back to netlink without a word, and then nothing detaches it
-    // when this process is killed.
-    let link: XdpLink = program.take_link(id)?;
+    let mut load = |name: &str| -> Result<XdpLink> {
+        let program: &mut Xdp = object
+            .program_mut(name)
+            .with_context(|| format!("the object has no program `{name}`"))?
+            .try_into()?;
+        program.load()?;
+        let id = program.attach(device, XdpMode::Driver)?;
+        // aya falls back to netlink without a word, and then nothing detaches it
+        // when this process is killed.
+        Ok(program.take_link(id)?)
+    };
+    // Kernels before 5.18 refuse the first.
+    let link = load("pass").or_else(|error| load("pass_linear").map_err(|_| error))?;
     let link = FdLink::try_from(link).context("the kernel made no bpf_link")?;
     Ok(PassProgram { link })
 }

@@ -17,7 +17,7 @@ use crate::{build, paths, step, vm};
 /// Play the article (a switch, a router, four containers) and show what XDP forwarded
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where: host, or a virtual machine with 6.1, 6.12 or newest
+    /// Where: host, or a virtual machine with 5.10, 6.1, 6.12 or newest
     /// [default: host where its kernel has 802.1Q, else 6.12]
     #[arg(long, value_name = "KERNEL")]
     kernel: Option<Place>,
@@ -57,7 +57,7 @@ impl FromStr for Place {
         }
         text.parse()
             .map(Self::Vm)
-            .map_err(|_| Error::msg("there are host, 6.1, 6.12 and newest"))
+            .map_err(|_| Error::msg("there are host, 5.10, 6.1, 6.12 and newest"))
     }
 }
 
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn places_are_read_as_they_are_written() {
-        for text in ["host", "6.1", "6.12", "newest"] {
+        for text in ["host", "5.10", "6.1", "6.12", "newest"] {
             assert_eq!(text.parse::<Place>().unwrap().to_string(), text);
         }
         assert!("5.10".parse::<Place>().is_err());

@@ -25,7 +25,7 @@ use crate::{paths, process, step};
 /// Boot a Debian kernel on this machine's root file system and run a command in it
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Which kernel: 6.1, 6.12 or newest
+    /// Which kernel: 5.10, 6.1, 6.12 or newest
     #[arg(long, value_name = "KERNEL", default_value = "6.12")]
     kernel: Kernel,
     /// End the machine after so many seconds

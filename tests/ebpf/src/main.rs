@@ -14,6 +14,12 @@ fn pass(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_PASS
 }
 
+/// The same for kernels before 5.18, which know no `frags`.
+#[xdp]
+fn pass_linear(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
+}
+
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     loop {}

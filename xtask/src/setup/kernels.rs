@@ -51,6 +51,12 @@ impl FromStr for Kernel {
 }
 
 impl Kernel {
+    /// Whether its `BPF_PROG_TEST_RUN` takes a context, without which no frame
+    /// comes in by a device.
+    pub(crate) const fn runs_programs(self) -> bool {
+        !matches!(self, Self::V5_10)
+    }
+
     /// A metapackage. A glob would also match the -rt kernels, and the -cloud
     /// ones, which lack 9p.
     fn metapackage(self) -> &'static str {
