@@ -441,7 +441,7 @@ pub(super) fn load(instance: &str, running: &Config) -> Result<Loaded, Error> {
     Loaded::load(path)
 }
 
-fn has_xdp(config: &Config) -> bool {
+pub(super) fn has_xdp(config: &Config) -> bool {
     config.trunks.iter().any(|trunk| trunk.xdp != XdpMode::Off)
 }
 

@@ -14,7 +14,7 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
-    configure::{Aside, ConfigNotes, Request},
+    configure::{Aside, ConfigNotes, Request, has_xdp},
     fail,
     follow::{Answer, Follower, Heed},
     host::Host,
@@ -26,7 +26,7 @@ use super::{
     pace::Pace,
     source::{Kernel, Source as _},
     supervisor::Supervisor,
-    transforms::Guarded,
+    transforms::{self, Guarded},
     view::Known,
     xdp::Care,
 };
@@ -271,6 +271,12 @@ impl Engine {
     pub(super) fn warnings(&self, config: &Config) -> Vec<Problem> {
         let mut warnings = self.netfilter.warnings(config);
         warnings.extend(self.guarded.warning(config));
+        let suppressing = self.follower.mirror().rules_v6().suppressing;
+        warnings.extend(
+            suppressing
+                .then(transforms::suppression)
+                .filter(|_| has_xdp(config)),
+        );
         warnings
     }
 

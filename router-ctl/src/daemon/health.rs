@@ -407,13 +407,6 @@ fn judge_forwarding(config: &Config, known: &Known, problems: &mut Vec<Problem>)
             "the kernel does not forward IPv6".into(),
             "sysctl -w net.ipv6.conf.all.forwarding=1".into(),
         ));
-    } else if known.kernel.tables.rules_v6.suppressing {
-        problems.push(problem(
-            "an IPv6 rule suppresses routes, which XDP cannot: the kernel alone forwards IPv6"
-                .into(),
-            "do without it (suppress_prefixlength or suppress_ifgroup in `ip -6 rule`): XDP goes on once it has gone"
-                .into(),
-        ));
     }
 }
 

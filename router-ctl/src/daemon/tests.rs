@@ -344,11 +344,6 @@ const fn cases() -> &'static [Case] {
             "sysctl -w net.ipv4.conf.all.accept_redirects=0",
         ),
         (
-            |k| k.kernel.tables.rules_v6.suppressing = true,
-            "an IPv6 rule suppresses routes, which XDP cannot: the kernel alone forwards IPv6",
-            "do without it (suppress_prefixlength or suppress_ifgroup in `ip -6 rule`): XDP goes on once it has gone",
-        ),
-        (
             |k| k.route_faults = vec![fault(Why::Missing)],
             "the route to 10.9.0.0/16 is not installed",
             "router-ctl config apply",

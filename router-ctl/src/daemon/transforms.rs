@@ -1,15 +1,16 @@
 //! IPsec policies: where there are some that what is forwarded has to pass, the
-//! kernel forwards alone, and status says so.
+//! kernel forwards alone, and status says so; so it does of rules that XDP cannot
+//! obey.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::engine::Engine;
+use super::{configure::has_xdp, engine::Engine};
 use crate::{
     api::model::Problem,
-    config::{Config, XdpMode},
+    config::Config,
     netlink::{Error, Policies, Transforms},
 };
 
@@ -80,7 +81,7 @@ impl Guarded {
 
     /// What users should know, given who has XDP.
     pub(super) fn warning(&self, config: &Config) -> Option<Problem> {
-        if config.trunks.iter().all(|trunk| trunk.xdp == XdpMode::Off) {
+        if !has_xdp(config) {
             return None;
         }
         let family = match self.found {
@@ -102,6 +103,18 @@ impl Guarded {
                    forwards again"
                     .into(),
         })
+    }
+}
+
+/// What users should know of an IPv6 rule with `suppress_prefixlength` or
+/// `suppress_ifgroup`: so does every host of wg-quick.
+pub(super) fn suppression() -> Problem {
+    Problem {
+        message: "the kernel forwards IPv6 alone: a rule suppresses routes, which XDP cannot"
+            .into(),
+        help: "`ip -6 rule` shows it: without suppress_prefixlength and suppress_ifgroup XDP \
+               forwards again"
+            .into(),
     }
 }
 

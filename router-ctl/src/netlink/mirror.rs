@@ -205,6 +205,12 @@ impl Mirror {
         self.due.all = true;
     }
 
+    /// What the IPv6 rules do.
+    #[must_use]
+    pub const fn rules_v6(&self) -> Rules {
+        self.rules_v6
+    }
+
     /// The device of this number.
     #[must_use]
     pub fn link(&self, ifindex: IfIndex) -> Option<&Link> {

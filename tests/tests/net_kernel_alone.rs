@@ -1,4 +1,5 @@
-//! IPsec policies are the kernel's to obey: what they may be about is left to it.
+//! What XDP cannot obey, IPsec policies and rules that suppress routes, is the
+//! kernel's alone: what they may be about is left to it, and status says so.
 
 use std::{net::UdpSocket, thread, time::Duration};
 
@@ -129,5 +130,27 @@ fn many_policies_and_defaults() {
     } else {
         println!("this `ip` or kernel has no defaults");
     }
+    daemon.down().unwrap();
+}
+
+/// As wg-quick has it, for as long as its tunnel is up: nothing is wrong.
+#[test]
+fn a_rule_that_suppresses_routes_is_a_warning() {
+    let test = "a_rule_that_suppresses_routes_is_a_warning";
+    let Some((lab, mut daemon)) = forwarding(test, "") else {
+        return;
+    };
+    let rule = |verb| {
+        let rule = format!("-6 rule {verb} table main suppress_prefixlength 0 pref 100");
+        lab.router().ip(&rule).unwrap();
+    };
+    rule("add");
+    until("status to warn", || Ok(!warnings(&daemon)?.is_empty()));
+    let told = warnings(&daemon).unwrap();
+    assert!(told[0].contains("a rule suppresses routes"), "{told:?}");
+    // IPv4 is not concerned.
+    assert_by_xdp(&lab, &daemon);
+    rule("del");
+    until("the warning to go", || Ok(warnings(&daemon)?.is_empty()));
     daemon.down().unwrap();
 }
