@@ -70,17 +70,26 @@ fn networks_that_stay_lose_nothing() {
         assert_eq!(networks(&daemon), expected);
         flow.run_for(Duration::from_millis(200));
     }
-    // One that fails goes back, and loses nothing either.
-    let wrong = format!("{three}\n[[route]]\nto = \"10.77.0.0/16\"\nvia = \"172.16.10.7\"\n");
+    // One that fails half-way goes back, and loses nothing either: the kernel
+    // refuses a source that is none of its addresses.
+    let route = "[[route]]\nto = \"10.77.0.0/16\"\nvia = \"172.16.10.7\"\n";
+    let half = format!("{three}\n{route}src = \"192.0.2.1\"\n").replace("net2", "dmz");
+    // One that cannot succeed is refused before anything is done.
+    let never = format!("{three}\n{route}").replace("net2", "dmz");
     lab.router()
         .ip("route add 10.77.0.0/16 via 172.16.10.8 metric 50")
         .unwrap();
-    daemon.write_config(&wrong.replace("net2", "dmz")).unwrap();
-    let refused = daemon.output(&["config", "apply"]).unwrap();
-    assert_eq!(refused.status.code(), Some(1));
-    let told = String::from_utf8_lossy(&refused.stderr);
-    assert!(told.contains("RC0121") && told.contains("RC0308"), "{told}");
-    assert_eq!(networks(&daemon), ["net0", "net1", "net2"]);
+    for (config, codes) in [(never, &["RC0308"][..]), (half, &["RC0121", "RC0307"])] {
+        daemon.write_config(&config).unwrap();
+        let refused = daemon.output(&["config", "apply"]).unwrap();
+        assert_eq!(refused.status.code(), Some(1));
+        let told = String::from_utf8_lossy(&refused.stderr);
+        assert!(codes.iter().all(|code| told.contains(code)), "{told}");
+        assert_eq!(told.contains("RC0121"), codes.len() > 1, "{told}");
+        assert_eq!(networks(&daemon), ["net0", "net1", "net2"]);
+        // It is not in the way of the second.
+        let _ = lab.router().ip("route del 10.77.0.0/16 metric 50");
+    }
     flow.run_for(Duration::from_millis(300));
     assert_eq!(programs(), attached, "nothing was attached anew");
     let report = flow.finish(&lab).unwrap();

@@ -176,11 +176,12 @@ fn a_program_that_somebody_detached_is_a_problem_at_once() {
     let id = ours.link_id.unwrap().to_string();
     netns::run(Command::new("bpftool").args(["link", "detach", "id", &id])).unwrap();
     let detached = Instant::now();
+    let mend = format!("router-ctl --instance {} config apply", daemon.instance());
     until("the problem to be said", || {
         let said = problems(&daemon)?;
-        Ok(said.iter().any(|(message, help)| {
-            message.contains("is not attached to") && help.contains("router-ctl config apply")
-        }))
+        Ok(said
+            .iter()
+            .any(|(message, help)| message.contains("is not attached to") && help.contains(&mend)))
     });
     println!("said after {:?}", detached.elapsed());
     assert!(router_tests::lab::slow() || detached.elapsed() < SOON);
