@@ -75,7 +75,7 @@ fn unknown_words_are_usage_errors_with_a_suggestion() {
     assert!(text.contains("tip: "), "{text}");
     assert!(text.starts_with("error[RC0001]: "), "{text}");
     // Those that are not for people are not proposed.
-    for word in ["s", "c", "schem", "complete"] {
+    for word in ["s", "c", "schemas", "complete"] {
         let output = router_ctl(word).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{word}");
         let text = said(&output).1;
