@@ -93,6 +93,14 @@ fn a_log_that_cannot_be_written_ends_nothing() {
     assert_eq!(daemon.wait_ended().unwrap().code(), Some(2));
 }
 
+/// Starts a daemon, and reads its log until it says that it forwards.
+fn start_and_read(daemon: &mut RouterDaemon, pipe: &mut Pipe) {
+    daemon.start().unwrap();
+    until("the log to say so", || {
+        Ok(pipe.text().contains("forwarding"))
+    });
+}
+
 /// `run 2>&1 | head -1`
 #[test]
 fn a_reader_of_the_log_that_goes_away_ends_nothing() {
@@ -101,10 +109,7 @@ fn a_reader_of_the_log_that_goes_away_ends_nothing() {
     let Some((lab, mut daemon)) = logging_to(test, &pipe.path) else {
         return;
     };
-    daemon.start().unwrap();
-    until("the log to say so", || {
-        Ok(pipe.text().contains("forwarding"))
-    });
+    start_and_read(&mut daemon, &mut pipe);
     drop(pipe);
     daemon.write_config(&lab.config(&[0], "")).unwrap();
     daemon.call(&["config", "apply"]).unwrap();
@@ -121,10 +126,7 @@ fn a_log_that_nobody_reads_holds_nothing_up() {
     let Some((lab, mut daemon)) = logging_to(test, &pipe.path) else {
         return;
     };
-    daemon.start().unwrap();
-    until("the log to say so", || {
-        Ok(pipe.text().contains("forwarding"))
-    });
+    start_and_read(&mut daemon, &mut pipe);
     pipe.fill();
     daemon.write_config(&lab.config(&[0], "")).unwrap();
     daemon.call(&["config", "apply"]).unwrap();

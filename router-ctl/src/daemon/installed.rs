@@ -146,7 +146,7 @@ mod tests {
     use router_common::wire::IfIndex;
 
     use super::*;
-    use crate::netlink::types::Link;
+    use crate::netlink::fixture::{device, unicast};
 
     const LAN: IfIndex = IfIndex::new(10);
     const DMZ: IfIndex = IfIndex::new(11);
@@ -163,31 +163,19 @@ mod tests {
 
     fn route(protocol: u8, via: &str, device: IfIndex) -> Route {
         Route {
-            table: TABLE_MAIN,
-            kind: RouteKind::Unicast,
-            dst: "10.9.0.0/16".parse().unwrap(),
-            from: None,
-            tos: 0,
             protocol,
             metric: StaticRoute::DEFAULT_METRIC,
             legs: vec![Leg {
                 via: Some(via.parse().unwrap()),
                 device: Some(device),
             }],
-            source: None,
-            mtu: None,
-            nexthop_object: None,
+            ..unicast("10.9.0.0/16", &[])
         }
     }
 
     fn why(config: &Config, routes: &[Route]) -> Option<Why> {
-        let link = |ifindex, name: &str| Link {
-            ifindex,
-            name: name.into(),
-            ..Link::default()
-        };
         let tables = Tables {
-            links: vec![link(LAN, "eth0.1"), link(DMZ, "eth0.2")],
+            links: vec![device(LAN, "eth0.1"), device(DMZ, "eth0.2")],
             routes: routes.to_vec(),
             ..Tables::default()
         };

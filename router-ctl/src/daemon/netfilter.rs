@@ -2,10 +2,10 @@
 
 use tracing::warn;
 
-use super::engine::Engine;
+use super::{configure::has_xdp, engine::Engine};
 use crate::{
     api::model::Problem,
-    config::{Config, XdpMode},
+    config::Config,
     netlink::{DroppingChain, ForwardChains},
 };
 
@@ -21,7 +21,7 @@ pub(super) struct Netfilter {
 impl Netfilter {
     /// What users should know, given who has XDP.
     pub(super) fn warnings(&self, config: &Config) -> Vec<Problem> {
-        if config.trunks.iter().all(|trunk| trunk.xdp == XdpMode::Off) {
+        if !has_xdp(config) {
             return Vec::new();
         }
         self.dropping.iter().map(warning).collect()
